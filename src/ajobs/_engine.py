@@ -1,0 +1,369 @@
+"""The engine of a session: the queue, the tasks that run jobs, the throttle, and stopping.
+
+Jobs that never wait share one task; a job that does wait keeps the task to itself, and the
+next queued jobs get others. This file decides when code runs and ends, not which jobs there
+are: the session keeps the table.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import anyio
+from anyio import CancelScope
+from anyio.lowlevel import checkpoint, current_token
+
+from ._context import enter_context
+from ._drive import drive
+from ._errors import JobTimeout
+from ._job import Job, Keeper
+from ._loop import Loop
+from ._run import JobRun
+from ._runner import LeftBehind
+from ._state import Demand, JobState, judge
+
+LOGGER = logging.getLogger("ajobs")
+
+#: Jobs that do not wait run one after the other in one turn of the loop, this long at most.
+BURST_SECONDS = 0.005
+
+#: Seconds past the grace in which places that can end code by force are waited for, and in
+#: which those that cannot are left.
+LEAVE_SECONDS = 0.25
+
+#: The clock is looked at after this many of them.
+BURST_JOBS = 32
+
+
+class Owner(Protocol):
+    """Who keeps the table of the jobs that an engine runs. Called on the loop."""
+
+    def job_ended(self, job: Job[Any]) -> object:
+        """*job* has reached its final state."""
+
+    def job_seen(self, job: Job[Any]) -> object:
+        """Somebody has seen that *job* failed."""
+
+    def job_drained(self, job: Job[Any]) -> object:
+        """Records of *job*, which has finished, were taken."""
+
+    def interrupted(self, error: BaseException) -> object:
+        """The program is being ended (Ctrl-C) while a job's code ran."""
+
+
+class Engine(Keeper):
+    """Runs jobs on one loop, at most *throttle* at once."""
+
+    def __init__(self, loop: Loop, throttle: float, stop_grace: float, owner: Owner) -> None:
+        """Make an engine on *loop*, which its owner enters and leaves."""
+        self.loop = loop
+        self.token = current_token()
+        self.stop_grace = stop_grace
+        self.is_draining = False
+        self.unfinished = 0
+        self.left_behind: list[Job[Any]] = []
+        self._owner = owner
+        self._throttle = throttle
+        self._running = 0
+        self._spares = 0
+        self._queue: deque[Job[Any]] = deque()
+        self._runs: dict[JobRun, None] = {}
+        self._writers: dict[JobRun, None] = {}
+        self._idle: anyio.Event | None = None
+
+    # Starting
+
+    def add(self, job: Job[Any]) -> None:
+        """Queue *job*."""
+        self._queue.append(job)
+        self.unfinished += 1
+        if not self._spares:
+            self._call_worker()
+
+    @property
+    def throttle(self) -> float:
+        """Most jobs that run at once."""
+        return self._throttle
+
+    @throttle.setter
+    def throttle(self, value: float) -> None:
+        self._throttle = value
+        self._call_worker()
+
+    def _call_worker(self, most: int = 1) -> None:
+        """See to it that a task is on its way for the next queued job, if one may run.
+
+        After a job has waited the next ones are likely to wait too. Then each task calls two
+        others, so that many are there after few turns of the loop, not one more each turn.
+        """
+        room = self._throttle - self._running
+        while self._spares < min(most, len(self._queue), room):
+            self._spares += 1
+            self.loop.spawn(self._work, "ajobs worker")
+
+    async def _work(self) -> None:
+        loop = self.loop
+        is_spare = True
+        job: Job[Any] | None = None
+
+        def on_block() -> None:
+            nonlocal is_spare
+            is_spare = False
+            self._spares -= 1
+            if job is not None:
+                loop.rename_task(job.name)
+
+            self._call_worker(self._spares + 2)
+
+        with loop.scope() as scope:
+            burst_end = loop.time() + BURST_SECONDS
+            in_burst = 0
+            while (job := self._next()) is not None:
+                await self._run(job, scope, on_block)
+                if not is_spare or scope.cancel_called or loop.is_task_spoiled:
+                    break
+
+                in_burst += 1
+                if in_burst == BURST_JOBS:
+                    in_burst = 0
+                    if loop.time() > burst_end:
+                        await checkpoint()
+                        burst_end = loop.time() + BURST_SECONDS
+
+        if is_spare:
+            self._spares -= 1
+
+        self._call_worker()
+
+    def _next(self) -> Job[Any] | None:
+        while self._queue and self._running < self._throttle:
+            job = self._queue.popleft()
+            if job._state is JobState.NOT_STARTED:
+                self._running += 1
+                return job
+
+        return None
+
+    async def _run(self, job: Job[Any], scope: CancelScope, on_block: Callable[[], object]) -> None:
+        run = JobRun(job, self, scope)
+        spec, context = job.take_up(run)
+        self._runs[run] = None
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            context.run(enter_context, run)
+            value = await drive(job._runner.run(spec, run), context, on_block)
+        except BaseException as exc:  # noqa: BLE001  # judged below; nothing may leave a job
+            error = exc
+
+        del spec, context
+        self._conclude(run, value, error)
+
+    # Ending
+
+    def _conclude(self, run: JobRun, value: Any, error: BaseException | None) -> None:
+        del self._runs[run]
+        run.close()
+        if run.counts:
+            self._running -= 1
+
+        if isinstance(error, LeftBehind):
+            self._leave_behind(run, error)
+            return
+
+        self._finish(run, value, error)
+
+    def _finish(self, run: JobRun, value: Any, error: BaseException | None) -> None:
+        job = run.job
+        if isinstance(error, KeyboardInterrupt):
+            # Not an outcome of this job: it is the program that is being ended.
+            self._owner.interrupted(error)
+            run.demand = run.demand or Demand.STOP
+            error = None
+
+        if run.overflow is not None:
+            run.demand = Demand.OVERFLOW
+
+        if error is None and run.demand is None:
+            state, reason = JobState.COMPLETED, None
+        else:
+            _cut_traceback(error)
+            state, reason = judge(run.demand, error, self.loop.cancelled)
+            reason = _reason_for(run, reason)
+            value = value if state is JobState.COMPLETED else None
+
+        if state is JobState.COMPLETED:
+            run.begin()
+
+        self._end(job, state, value, reason)
+
+    def _end(
+        self, job: Job[Any], state: JobState, value: Any, reason: BaseException | None
+    ) -> None:
+        if reason is not None and not job.is_watched:
+            LOGGER.error("%s (%s) failed: %s", job.label(), job.command, _line_of(reason))
+
+        job.finish(state, value, reason)
+        self.unfinished -= 1
+        self._owner.job_ended(job)
+        if not self.unfinished and self._idle is not None:
+            self._idle.set()
+
+        if self._writers and self.is_draining:
+            self._check_writers()
+
+    def stop(self, job: Job[Any], grace: float) -> None:
+        """Tell *job* to end; return at once."""
+        if isinstance(job.run, JobRun):
+            job.run.end(Demand.STOP, grace)
+        elif not job.is_finished:
+            self._end(job, JobState.STOPPED, None, None)
+
+    def stop_all(self, grace: float) -> None:
+        """Tell all jobs to end; the queued ones never run."""
+        while self._queue:
+            self.stop(self._queue.popleft(), grace)
+
+        for run in tuple(self._runs):
+            run.end(Demand.STOP, grace)
+
+    async def idle(self) -> None:
+        """Wait until every job has finished."""
+        while self.unfinished:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    def start_draining(self) -> None:
+        """From now on a writer that waits for room fails when nobody is left to read."""
+        self.is_draining = True
+        self._check_writers()
+
+    async def shut_down(self, grace: float) -> None:
+        """Stop what still runs and wait for it; leave threads behind that do not end."""
+        self.stop_all(grace)
+        with anyio.move_on_after(grace + LEAVE_SECONDS):
+            await self.idle()
+
+        for run in tuple(self._runs):
+            if run.leave is not None:
+                run.leave()
+
+        if self._runs:
+            with anyio.move_on_after(LEAVE_SECONDS):
+                await self.idle()
+
+        refusing = [run.job.label() for run in self._runs if run.leave is None]
+        if refusing:
+            self.warn(
+                f"still waiting for {', '.join(refusing)}: asked to stop {grace:g} s ago; a task "
+                f"that catches its cancellation and goes on cannot be ended from outside"
+            )
+
+        await self.idle()
+
+    def _leave_behind(self, run: JobRun, left: LeftBehind) -> None:
+        job = run.job
+        self.left_behind.append(job)
+        self.unfinished -= 1
+        if not self.unfinished and self._idle is not None:
+            self._idle.set()
+
+        def ended(value: Any, error: BaseException | None) -> None:
+            self.unfinished += 1
+            self._finish(run, value, error)
+
+        # In whatever thread the code ends: on the loop if it is still there, else right here.
+        def ended_somewhere(value: Any, error: BaseException | None) -> None:
+            if not self.loop.call_soon(lambda: ended(value, error)):
+                ended(value, error)
+
+        left.on_end(ended_somewhere)
+
+    # What jobs and runs tell
+
+    def note_seen(self, job: Job[Any]) -> None:
+        """Note that somebody has seen that *job* failed."""
+        self._owner.job_seen(job)
+
+    def note_drained(self, job: Job[Any]) -> None:
+        """Note that records of a finished *job* were taken."""
+        self._owner.job_drained(job)
+
+    def paused(self) -> None:
+        """A run waits, so another one may take its turn."""
+        self._running -= 1
+        self._call_worker()
+
+    def resumed(self) -> None:
+        """It goes on at once."""
+        self._running += 1
+
+    def stuck(self, job: Job[Any]) -> None:
+        """Report that *job* has outlasted the grace of its stop."""
+        LOGGER.warning("%s (%s): %s", job.label(), job.command, job.status_message)
+
+    def writer_waits(self, run: JobRun) -> None:
+        """Note that *run* waits for room in its job's output."""
+        self._writers[run] = None
+        if self.is_draining:
+            self._check_writers()
+
+    def _check_writers(self) -> None:
+        for run in tuple(self._writers):
+            if not run.is_waiting_for_room:
+                del self._writers[run]
+            elif not run.job.open_log().has_readers:
+                run.readers_have_gone()
+
+    def warn(self, message: str) -> None:
+        """Give the user a RuntimeWarning; where warnings are errors, log it instead."""
+        try:
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+        except RuntimeWarning:
+            LOGGER.warning("%s", message)
+
+
+def _reason_for(run: JobRun, reason: BaseException | None) -> BaseException | None:
+    """Return why the job failed, where it is not the job's own error."""
+    if run.demand is Demand.OVERFLOW:
+        return run.overflow
+
+    if run.demand is not Demand.TIMEOUT:
+        return reason
+
+    job = run.job
+    late = JobTimeout(f"{job.label()} ran longer than its timeout of {job.options.timeout:g} s")
+    late.__cause__ = reason
+    return late
+
+
+def _cut_traceback(error: BaseException | None) -> None:
+    """Cut our own frames off the front: they help nobody, and hold on to the task."""
+    if error is None:
+        return
+
+    frames = error.__traceback__
+    while frames is not None and _is_ours(frames.tb_frame.f_globals.get("__name__", "")):
+        frames = frames.tb_next
+
+    error.__traceback__ = frames
+
+
+def _is_ours(module: str) -> bool:
+    return module in _OURS
+
+
+_OURS = frozenset({"ajobs._engine", "ajobs._drive", "ajobs.runners.task", "ajobs.runners.thread"})
+
+
+def _line_of(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  # a user's __str__ may do anything
+        text = "(its message cannot be shown)"
+
+    return f"{type(error).__name__}: {text}".splitlines()[0]

@@ -1,0 +1,198 @@
+"""The input of a job, pulled from its source on the loop, one item when one is asked for.
+
+A synchronous source is advanced on the loop's thread only; an asynchronous one by a single
+task of its own, since generators may hold task-bound things such as cancel scopes. This
+file knows sources and readers, not jobs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import Any
+
+import anyio
+from anyio import CancelScope
+
+from ._loop import Loop
+from ._spec import Input
+
+LOGGER = logging.getLogger("ajobs")
+
+#: Seconds that a source may take to close.
+CLOSE_SECONDS = 5.0
+
+
+def check_input(source: object) -> None:
+    """Raise `TypeError` unless *source* can be iterated, in one way or the other."""
+    if isinstance(source, AsyncIterable | Iterable):
+        return
+
+    hint = ": await or call it first" if inspect.isroutine(source) else ""
+    raise TypeError(f"input must be an iterable or an async iterable, not {source!r:.80}{hint}")
+
+
+class JobInput(ABC):
+    """Where a job's input comes from."""
+
+    @abstractmethod
+    async def next(self) -> Any:
+        """Return the next item.
+
+        Cancelling the call loses nothing: an item that was pulled for it goes to the next.
+
+        Raises:
+            StopAsyncIteration: The source has ended.
+            BaseException: Whatever the source raised, once; afterwards it has ended.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the source; from now on it has ended."""
+
+
+def open_input(source: Input, loop: Loop) -> JobInput:
+    """Return *source* in the form in which jobs read it."""
+    if isinstance(source, AsyncIterable):
+        return _AsyncInput(source, loop)
+
+    return _SyncInput(source)
+
+
+class _SyncInput(JobInput):
+    def __init__(self, source: Iterable[Any]) -> None:
+        self._iterator = iter(source)
+
+    async def next(self) -> Any:
+        try:
+            return next(self._iterator)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    def close(self) -> None:
+        close = getattr(self._iterator, "close", None)
+        self._iterator = iter(())
+        if close is not None and inspect.isgenerator(close.__self__):
+            close()
+
+
+class _Ask:
+    """One reader that waits for one item."""
+
+    __slots__ = ("error", "event", "is_served", "value")
+
+    def __init__(self) -> None:
+        self.event = anyio.Event()
+        self.is_served = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def serve(self, value: Any, error: BaseException | None = None) -> None:
+        self.value, self.error, self.is_served = value, error, True
+        self.event.set()
+
+
+class _AsyncInput(JobInput):
+    """Readers ask, one task pulls; it is started by the first reader."""
+
+    def __init__(self, source: AsyncIterable[Any], loop: Loop) -> None:
+        self._source = source
+        self._loop = loop
+        self._asks: deque[_Ask] = deque()
+        self._unclaimed: deque[Any] = deque()
+        self._scope: CancelScope | None = None
+        self._asked: anyio.Event | None = None
+        self._is_started = False
+        self._has_ended = False
+        self._error: BaseException = StopAsyncIteration()
+
+    async def next(self) -> Any:
+        if self._unclaimed:
+            return self._unclaimed.popleft()
+
+        if self._has_ended:
+            error, self._error = self._error, StopAsyncIteration()
+            raise error
+
+        ask = _Ask()
+        self._asks.append(ask)
+        self._wake_puller()
+        try:
+            await ask.event.wait()
+        except BaseException:
+            self._withdraw(ask)
+            raise
+
+        if ask.error is not None:
+            raise ask.error
+
+        return ask.value
+
+    def _wake_puller(self) -> None:
+        if not self._is_started:
+            self._is_started = True
+            self._loop.spawn(self._pull, "ajobs input")
+        elif self._asked is not None:
+            self._asked.set()
+
+    def _withdraw(self, ask: _Ask) -> None:
+        if not ask.is_served:
+            self._asks.remove(ask)
+        elif ask.error is None:
+            self._unclaimed.appendleft(ask.value)
+        else:
+            self._error = ask.error
+
+    async def _pull(self) -> None:
+        try:
+            with self._loop.scope() as self._scope:
+                if not self._has_ended:
+                    await self._serve(aiter(self._source))
+        except BaseException as exc:  # noqa: BLE001  # the reader gets it, whatever it is
+            self._error = exc
+        finally:
+            self._has_ended = True
+            await self._close_source()
+            while self._asks:
+                error, self._error = self._error, StopAsyncIteration()
+                self._asks.popleft().serve(None, error)
+
+    async def _serve(self, iterator: AsyncIterator[Any]) -> None:
+        while True:
+            while not self._asks:
+                self._asked = anyio.Event()
+                await self._asked.wait()
+
+            try:
+                item = await anext(iterator)
+            except StopAsyncIteration:
+                return
+
+            if self._asks:
+                self._asks.popleft().serve(item)
+            else:
+                self._unclaimed.append(item)
+
+    async def _close_source(self) -> None:
+        # `aclose` of an async generator or a receive stream; it runs in the pulling task, and
+        # a source that hangs there must not keep the session open for ever.
+        aclose = getattr(self._source, "aclose", None)
+        if aclose is not None:
+            with self._loop.scope() as scope:
+                scope.deadline = self._loop.time() + CLOSE_SECONDS
+                try:
+                    await aclose()
+                except Exception:  # noqa: BLE001
+                    LOGGER.warning("closing the input of a job failed", exc_info=True)
+
+    def close(self) -> None:
+        self._has_ended = True
+        if self._scope is not None:
+            self._scope.cancel()
+        elif not self._is_started and hasattr(self._source, "aclose"):
+            # Never read: it still has to be closed, by a task.
+            self._is_started = True
+            self._loop.spawn(self._pull, "ajobs input")

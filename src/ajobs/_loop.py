@@ -1,0 +1,294 @@
+"""The one place that tells asyncio from trio.
+
+anyio covers nearly everything; this file adds the little that it does not offer, by public
+names of both libraries only: tasks at a fifth of a task group's cost, a wake-up from any
+thread, and timers without a task each. It knows no jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from contextvars import copy_context
+from typing import Any, Self
+
+import anyio
+from anyio import CancelScope
+from anyio.lowlevel import current_token
+
+AsyncFn = Callable[[], Coroutine[Any, Any, object]]
+
+
+class Loop(ABC):
+    """The running event loop, as the owner of some tasks uses it.
+
+    Enter it in the task that owns them; leaving waits for all of them, however long it
+    takes, so the owner ends them first.
+
+    Attributes:
+        cancelled: The exception class by which this loop cancels.
+        is_trio: True on trio, False on asyncio.
+        one_job_per_task: True where debugging tools should see a task for each job.
+    """
+
+    cancelled: type[BaseException]
+    is_trio: bool = False
+    one_job_per_task: bool = False
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+        # Looked up once: going through anyio's front door for each scope costs more than
+        # entering and leaving it.
+        self._scope_class: Callable[..., CancelScope] = type(CancelScope())
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+        self._sweep_at = 64
+        self._ticking = False
+        self._sleep: CancelScope | None = None
+
+    @property
+    def in_thread(self) -> bool:
+        """True in the thread that runs this loop, whether the loop is running or not."""
+        return threading.get_ident() == self._thread
+
+    @property
+    @abstractmethod
+    def is_running_here(self) -> bool:
+        """True inside this loop: in its thread, while it runs."""
+
+    @property
+    def is_task_spoiled(self) -> bool:
+        """True if the current task has a cancellation pending that nobody here asked for."""
+        return False
+
+    @abstractmethod
+    def time(self) -> float:
+        """Return the loop's clock in seconds; `anyio.current_time` of this loop."""
+
+    @abstractmethod
+    def spawn(self, fn: AsyncFn, name: str) -> None:
+        """Start a task. It must not raise, and must end when its owner asks it to."""
+
+    @abstractmethod
+    def rename_task(self, name: str) -> None:
+        """Name the current task, for debuggers."""
+
+    @abstractmethod
+    def _post(self, callback: Callable[[], object]) -> None:
+        """Hand *callback* to the loop, from any thread; raise `RuntimeError` if it is over."""
+
+    def scope(self) -> CancelScope:
+        """Return a scope that only its holder can cancel."""
+        return self._scope_class(shield=True)
+
+    def call_soon(self, callback: Callable[[], object]) -> bool:
+        """Run *callback* on the loop soon, from any thread; False when the loop is over."""
+        try:
+            self._post(callback)
+        except RuntimeError:
+            return False
+
+        return True
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
+        """Run *callback* once the clock reads *when*; one task serves all timers."""
+        timer = Timer(callback)
+        if when == math.inf:
+            return timer
+
+        if len(self._heap) >= self._sweep_at:
+            self._sweep()
+
+        heapq.heappush(self._heap, (when, next(self._order), timer))
+        if not self._ticking:
+            self._ticking = True
+            self.spawn(self._run_timers, "ajobs timers")
+        elif self._sleep is not None and when < self._sleep.deadline:
+            self._sleep.deadline = when
+
+        return timer
+
+    def _sweep(self) -> None:
+        # Most timers are cancelled long before they are due (a job that ends in time). Looking
+        # at all of them each time their number has doubled costs O(1) for each timer.
+        self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+        heapq.heapify(self._heap)
+        self._sweep_at = max(64, 2 * len(self._heap))
+
+    async def _run_timers(self) -> None:
+        while self._heap:
+            with self._scope_class(deadline=self._heap[0][0], shield=True) as self._sleep:
+                await anyio.sleep_forever()
+
+            self._sleep = None
+            while self._heap and self._heap[0][0] <= self.time():
+                heapq.heappop(self._heap)[2].run()
+
+        self._ticking = False
+
+    def stop_timers(self) -> None:
+        """Forget all timers and end their task."""
+        self._heap.clear()
+        if self._sleep is not None:
+            self._sleep.cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+class Timer:
+    """A call to come; `cancel` forgets it."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback: Callable[[], object] | None = callback
+
+    def run(self) -> None:
+        """Make the call, unless it was cancelled."""
+        callback, self.callback = self.callback, None
+        if callback is not None:
+            callback()
+
+    def cancel(self) -> None:
+        """Forget the call, and what it refers to."""
+        self.callback = None
+
+
+class AsyncioLoop(Loop):
+    """Root tasks of asyncio: a cancellation of the owner's task does not reach them."""
+
+    cancelled = asyncio.CancelledError
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self.one_job_per_task = self._loop.get_debug()
+        self._context = copy_context()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._on_empty: anyio.Event | None = None
+
+    @property
+    def is_running_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    @property
+    def is_task_spoiled(self) -> bool:
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+
+    def time(self) -> float:
+        return self._loop.time()
+
+    def spawn(self, fn: AsyncFn, name: str) -> None:
+        if self._loop.get_task_factory() is None:
+            self._create(fn, name)
+        else:
+            # An eager task factory would run the first step right here, inside the caller's
+            # `start`, and a chain of jobs that start jobs would end in a RecursionError.
+            self._loop.call_soon(self._create, fn, name)
+
+    def _create(self, fn: AsyncFn, name: str) -> None:
+        task = self._loop.create_task(self._held(fn), name=name, context=self._context)
+        self._tasks.add(task)
+
+    async def _held(self, fn: AsyncFn) -> None:
+        # asyncio itself holds its tasks by weak references only. Leaving the set here, not in
+        # a done callback, saves a turn of the loop for each task.
+        try:
+            await fn()
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                self._tasks.discard(task)
+
+            if self._on_empty is not None and not self._tasks:
+                self._on_empty.set()
+
+    def rename_task(self, name: str) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            task.set_name(name)
+
+    def _post(self, callback: Callable[[], object]) -> None:
+        self._loop.call_soon_threadsafe(callback)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._tasks:
+            self._on_empty = anyio.Event()
+            with self.scope():
+                await self._on_empty.wait()
+
+
+class TrioLoop(Loop):
+    """Tasks in a nursery of the owner's; their scopes are shielded from outer ones."""
+
+    is_trio = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        # trio is running, so it is loaded; importing it here keeps it out of asyncio programs.
+        self._trio = sys.modules["trio"]
+        self.cancelled = self._trio.Cancelled
+        self._token = self._trio.lowlevel.current_trio_token()
+        self._stack = AsyncExitStack()
+        self._nursery: Any = None
+
+    @property
+    def is_running_here(self) -> bool:
+        try:
+            return bool(self._trio.lowlevel.current_trio_token() is self._token)
+        except RuntimeError:
+            return False
+
+    def time(self) -> float:
+        return float(self._trio.current_time())
+
+    def spawn(self, fn: AsyncFn, name: str) -> None:
+        self._nursery.start_soon(fn, name=name)
+
+    def rename_task(self, name: str) -> None:
+        self._trio.lowlevel.current_task().name = name
+
+    def _post(self, callback: Callable[[], object]) -> None:
+        self._token.run_sync_soon(callback)
+
+    async def __aenter__(self) -> Self:
+        self._nursery = await self._stack.enter_async_context(self._trio.open_nursery())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # The owner's own exception goes its way unwrapped: the nursery never sees it.
+        await self._stack.aclose()
+
+
+def current_loop() -> Loop:
+    """Return the loop that runs here, in a form that its caller may enter.
+
+    Raises:
+        RuntimeError: No event loop runs here (anyio's `NoEventLoopError`).
+    """
+    native = current_token().native_token
+    return AsyncioLoop() if isinstance(native, asyncio.AbstractEventLoop) else TrioLoop()
+
+
+def spawn_root(fn: AsyncFn, name: str) -> object:
+    """Start a task that belongs to the loop itself; keep what is returned while it runs."""
+    native = current_token().native_token
+    if isinstance(native, asyncio.AbstractEventLoop):
+        return native.create_task(fn(), name=name)
+
+    return sys.modules["trio"].lowlevel.spawn_system_task(fn, name=name, context=copy_context())

@@ -1,0 +1,411 @@
+"""How the records of a job are read: taken, followed, saved.
+
+Each reader is an object with a position, never a generator, so that leaving it early leaves
+nothing behind. This file knows what can be read, not jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, Literal, Self
+
+import anyio
+from anyio import CapacityLimiter, EndOfStream, WouldBlock
+from anyio.abc import ObjectReceiveStream
+from anyio.lowlevel import checkpoint
+
+from ._log import Feed, Log, Streams, Told
+from ._records import Entry, Record, StateChange
+from ._waiting import Waitable, blocked, check_loop
+
+__all__ = ("Follower", "Receipt")
+
+#: Records handed out without a wait before a reader lets other tasks run: a writer in
+#: another thread can keep a log full for ever.
+BURST = 64
+
+
+class Readable(Waitable):
+    """Something that has a log and finishes: a job, as its readers see it."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def open_log(self) -> Log:
+        """Return the log, made now if nothing was written yet."""
+
+    @abstractmethod
+    def failure(self) -> BaseException | None:
+        """Return what to raise at a reader of an ended job that did not complete.
+
+        It counts as seen.
+        """
+
+    @abstractmethod
+    def taken(self) -> None:
+        """Note that records were taken."""
+
+
+async def written(job: Readable) -> None:
+    """Wait until *job* has written something more, or has finished."""
+    check_loop((job,))
+    log = job.open_log()
+    event = anyio.Event()
+    wake = event.set
+    log.listeners[wake] = None
+    try:
+        with blocked((job,)):
+            await event.wait()
+    finally:
+        log.listeners.pop(wake, None)
+
+
+class Receipt(ObjectReceiveStream[Any]):
+    """The output of a job, to be awaited or taken one by one.
+
+    ``await receipt`` gives a list of everything, once the job has finished; if the job did
+    not complete, or the wait is cancelled, all of it is put back in front before that is
+    raised. ``async for value in receipt`` gives each value as it comes, and raises how the
+    job failed after the last one. It is also an anyio receive stream, so it can be the
+    `input` of another job.
+    """
+
+    def __init__(self, job: Readable, streams: Streams, as_records: bool, errors: str) -> None:
+        """Read *streams* of *job*, as records or as bare values."""
+        self._job = job
+        self._streams = streams
+        self._as_records = as_records
+        self._raises = errors == "raise"
+        self._since_wait = 0
+        self._has_ended = False
+        self._is_attached = False
+
+    def __await__(self) -> Generator[Any, Any, list[Any]]:
+        """Return a list of everything that the job still writes and nobody has taken.
+
+        Raises:
+            BaseException: What the job raised, `JobStopped`, `JobTimeout`, ...; never with
+                ``errors="ignore"``.
+            DeadlockError: The job that waits here can only finish after this wait.
+        """
+        return self._collect().__await__()
+
+    def __aiter__(self) -> Iteration:  # type: ignore[override]  # anyio's returns itself
+        """Return a view that lives as long as the loop over it."""
+        return Iteration(self)
+
+    async def _collect(self) -> list[Any]:
+        taken: list[Entry] = []
+        log = self._job.open_log()
+        log.add_reader(self)
+        try:
+            while not self._job.is_finished:
+                taken += log.take(self._streams)
+                await written(self._job)
+
+            taken += log.take(self._streams)
+            self._raise_failure()
+        except BaseException:
+            log.put_back(taken)
+            raise
+        finally:
+            log.drop_reader(self)
+
+        self._has_ended = True
+        self._job.taken()
+        return [self._shown(entry) for entry in taken]
+
+    def _take_one(self) -> Entry | None:
+        return self._job.open_log().take_one(self._streams)
+
+    def _shown(self, entry: Entry) -> Any:
+        return Record.of(entry) if self._as_records else entry[3]
+
+    async def receive(self) -> Any:
+        """Return the next value, waiting for it.
+
+        Cancelling the call loses nothing.
+
+        Raises:
+            EndOfStream: The job has finished and everything was taken.
+            BaseException: What the job failed with, once, after its last value.
+            DeadlockError: The current job can only get on after this wait.
+        """
+        self.attach()
+        return await self.next()
+
+    def attach(self) -> None:
+        """Count as a reader: the job may wait for this one to make room."""
+        if not self._is_attached:
+            self._is_attached = True
+            self._job.open_log().add_reader(self)
+
+    async def next(self) -> Any:
+        """Return the next value, as `receive` does."""
+        self._since_wait += 1
+        if self._since_wait > BURST:
+            self._since_wait = 0
+            await checkpoint()
+
+        while True:
+            entry = None if self._has_ended else self._take_one()
+            if entry is not None:
+                return self._shown(entry)
+
+            self._check_end()
+            self._since_wait = 0
+            await written(self._job)
+
+    @property
+    def log(self) -> Log:
+        """The log that it reads."""
+        return self._job.open_log()
+
+    def receive_nowait(self) -> Any:
+        """Return the next value if there is one.
+
+        Raises:
+            WouldBlock: The job runs and nothing is there now.
+            EndOfStream: The job has finished and everything was taken.
+            BaseException: As in `receive`.
+        """
+        entry = None if self._has_ended else self._take_one()
+        if entry is None:
+            self._check_end()
+            raise WouldBlock
+
+        return self._shown(entry)
+
+    def _check_end(self) -> None:
+        if self._has_ended:
+            raise EndOfStream
+
+        # Whoever sees a finished state can take everything: a last look after it.
+        if self._job.is_finished and not self._has_more():
+            self._end()
+            self._job.taken()
+            self._raise_failure()
+            raise EndOfStream
+
+    def _end(self) -> None:
+        self._has_ended = True
+        if self._is_attached:
+            self._job.open_log().drop_reader(self)
+
+    def _has_more(self) -> bool:
+        return self._job.open_log().has(self._streams)
+
+    def _raise_failure(self) -> None:
+        if self._raises and self._job.is_finished:
+            failure = self._job.failure()
+            if failure is not None:
+                raise failure
+
+    async def aclose(self) -> None:
+        """Stop taking; what was not taken stays with the job."""
+        self._end()
+        await checkpoint()
+
+
+class Iteration:
+    """One ``async for`` over a receipt.
+
+    A loop that is left early drops this object, and with it the claim that somebody reads:
+    a writer that waits for room must not wait for a reader that has gone.
+    """
+
+    def __init__(self, receipt: Receipt) -> None:
+        """Read on from where *receipt* is."""
+        self._receipt = receipt
+        receipt.log.add_reader(self)
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> Any:
+        """Return the next value of the receipt."""
+        try:
+            return await self._receipt.next()
+        except EndOfStream:
+            self._receipt.log.drop_reader(self)
+            raise StopAsyncIteration from None
+
+
+class KeepingReceipt(Receipt):
+    """A receipt that leaves the records where they are, and has a position of its own."""
+
+    def __init__(self, job: Readable, streams: Streams, as_records: bool, errors: str) -> None:
+        """Read *streams* of *job*, as records or as bare values."""
+        super().__init__(job, streams, as_records, errors)
+        self._feed: Feed | None = None
+
+    async def _collect(self) -> list[Any]:
+        await self._job_end()
+        self._raise_failure()
+        return [self._shown(entry) for entry in self._job.open_log().peek(self._streams)]
+
+    async def _job_end(self) -> None:
+        while not self._job.is_finished:
+            await written(self._job)
+
+    def _take_one(self) -> Entry | None:
+        feed = self._own_feed()
+        while feed:
+            told = feed.popleft()
+            if not isinstance(told, StateChange) and told[2] in self._streams:
+                return told
+
+        return None
+
+    def _own_feed(self) -> Feed:
+        if self._feed is None:
+            self._feed = self._job.open_log().follow()
+
+        return self._feed
+
+    def _has_more(self) -> bool:
+        return bool(self._own_feed())
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        self._feed = None
+        await super().aclose()
+
+
+class Follower:
+    """Every record that a job still holds, then each as it is written; nothing is consumed.
+
+    Iterate with ``async for``; it ends when the job has finished. Leave it whenever you like.
+    """
+
+    def __init__(self, job: Readable, states: bool) -> None:
+        """Follow *job* from the oldest record that it holds."""
+        self._job = job
+        self._states = states
+        self._feed = job.open_log().follow()
+        self._since_wait = 0
+
+    def __aiter__(self) -> Self:
+        """Return itself: a follower has one position."""
+        return self
+
+    async def __anext__(self) -> Record | StateChange:
+        """Return the next record, waiting for it."""
+        self._since_wait += 1
+        if self._since_wait > BURST:
+            self._since_wait = 0
+            await checkpoint()
+
+        while True:
+            told = self._next()
+            if told is not None:
+                return told if isinstance(told, StateChange) else Record.of(told)
+
+            if self._job.is_finished:
+                raise StopAsyncIteration
+
+            self._since_wait = 0
+            await written(self._job)
+
+    def _next(self) -> Told | None:
+        while self._feed:
+            told = self._feed.popleft()
+            if self._states or not isinstance(told, StateChange):
+                return told
+
+        return None
+
+
+async def save(
+    job: Readable,
+    path: str | os.PathLike[str],
+    streams: Streams,
+    as_records: bool,
+    form: str,
+    append: bool,
+) -> None:
+    """Write the records of *job* to *path* as they come, in batches, until it has finished."""
+    log = job.open_log()
+    reader = _Saving()
+    log.add_reader(reader)
+    line_of = _json_line if form == "jsonl" else (_tagged_line if as_records else _text_line)
+    async with _open_file(path, "a" if append else "w", job.loop.is_trio) as write:
+        while True:
+            has_ended = job.is_finished
+            batch = log.take(streams)
+            if batch:
+                await _write_batch(log, batch, write, line_of)
+                job.taken()
+            elif has_ended:
+                return
+            else:
+                await written(job)
+
+
+class _Saving:
+    """The claim of a `save` on the log, for as long as it runs."""
+
+
+Write = Callable[[str], Any]
+
+#: What cannot be encoded (lone surrogates) is written as an escape: a record is never lost.
+ERRORS = "backslashreplace"
+
+
+async def _write_batch(
+    log: Log, batch: list[Entry], write: Write, line_of: Callable[[Entry], str]
+) -> None:
+    # Shielded: a write that was handed to a thread goes on there anyhow, so a cancellation
+    # in its middle could only make the records be written twice or not at all.
+    with anyio.CancelScope(shield=True):
+        try:
+            await write("".join([line_of(entry) for entry in batch]))
+        except BaseException:
+            log.put_back(batch)
+            raise
+
+
+def _text_line(entry: Entry) -> str:
+    return f"{entry[3]}\n"
+
+
+def _tagged_line(entry: Entry) -> str:
+    return f"{entry[2].upper()}: {entry[3]}\n"
+
+
+def _json_line(entry: Entry) -> str:
+    record = Record.of(entry)
+    fields = {
+        "seq": record.seq,
+        "time": record.time.isoformat(),
+        "stream": str(record.stream),
+        "value": record.value,
+    }
+    return json.dumps(fields, ensure_ascii=False, default=repr) + "\n"
+
+
+@asynccontextmanager
+async def _open_file(
+    path: str | os.PathLike[str], mode: Literal["a", "w"], is_trio: bool
+) -> AsyncIterator[Write]:
+    # A thread of its own on either loop: the loop's shared ones may all be taken by jobs.
+    if is_trio:
+        limiter = CapacityLimiter(1)
+        async with await anyio.open_file(
+            path, mode, encoding="utf-8", errors=ERRORS, limiter=limiter
+        ) as file:
+            yield file.write
+    else:
+        import aiofiles  # noqa: PLC0415  # loaded by those who save
+
+        with ThreadPoolExecutor(1, "ajobs save") as executor:
+            async with aiofiles.open(
+                path, mode, encoding="utf-8", errors=ERRORS, executor=executor
+            ) as file:
+                yield file.write

@@ -1,0 +1,453 @@
+"""Waiting for jobs: one, any, all, or each as it ends.
+
+Waiting never consumes and never stops anything. What is waited for is told in one place, so
+that a ring of waits is found when it would close. This file knows what can finish, not jobs.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
+
+import anyio
+
+from ._checks import seconds
+from ._context import context_or_none
+from ._errors import DeadlockError
+from ._loop import Loop
+
+__all__ = ("WaitResult", "as_completed", "wait_all", "wait_any")
+
+
+class Watcher(Protocol):
+    """Told once by each thing that it watches."""
+
+    def finished(self, one: Any) -> object:
+        """Note that *one* has finished. Called on the loop; must not raise or wait."""
+
+    def stuck(self, one: Any) -> object:
+        """Note that *one* was told to end and its code has outlasted its grace."""
+
+
+class Waitable(ABC):
+    """Something that finishes once: the base of a job."""
+
+    __slots__ = ("__weakref__", "_watchers")
+
+    #: Nobody, one, or several: most jobs are waited for once or never, and a dict each would
+    #: cost more memory than the rest of a queued job. Set to None by whoever makes one.
+    _watchers: Watcher | dict[Watcher, None] | None
+
+    @property
+    @abstractmethod
+    def is_finished(self) -> bool:
+        """True once it has come to its end."""
+
+    @property
+    @abstractmethod
+    def loop(self) -> Loop:
+        """The loop on which it lives."""
+
+    @abstractmethod
+    def waits(self) -> Sequence[Wait]:
+        """Return what its code waits for at the moment, without a time limit."""
+
+    @abstractmethod
+    def label(self) -> str:
+        """Return its id and name, for messages."""
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell *watcher* when this finishes. O(1)."""
+        known = self._watchers
+        if known is None:
+            self._watchers = watcher
+        elif isinstance(known, dict):
+            known[watcher] = None
+        else:
+            self._watchers = {known: None, watcher: None}
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Do not tell *watcher* any more. O(1)."""
+        known = self._watchers
+        if known is watcher:
+            self._watchers = None
+        elif isinstance(known, dict):
+            known.pop(watcher, None)
+
+    def watchers(self) -> tuple[Watcher, ...]:
+        """Return who waits for it now."""
+        known = self._watchers
+        if known is None:
+            return ()
+
+        return tuple(known) if isinstance(known, dict) else (known,)
+
+    @property
+    def is_watched(self) -> bool:
+        """True while somebody waits for it."""
+        return bool(self._watchers)
+
+    def _tell_watchers(self) -> None:
+        known, self._watchers = self._watchers, None
+        if isinstance(known, dict):
+            for watcher in known:
+                watcher.finished(self)
+        elif known is not None:
+            known.finished(self)
+
+
+J = TypeVar("J", bound=Waitable)
+
+#: Jobs, or iterables of jobs.
+Jobs: TypeAlias = J | Iterable[J]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A wait without a time limit: for all of *targets*, or for any of them."""
+
+    targets: Sequence[Waitable]
+    is_any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WaitResult(Generic[J]):
+    """How a wait ended, both parts in the order in which the jobs were given.
+
+    Attributes:
+        done: The jobs that have finished.
+        pending: The others. Not empty after `wait_all` only if the time was over.
+    """
+
+    done: list[J]
+    pending: list[J]
+
+
+class Blockable(ABC):
+    """The context of a job's code that can show what it waits for."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def subject(self) -> Waitable:
+        """The job whose code runs here."""
+
+    @abstractmethod
+    def block(self, wait: Wait | None) -> None:
+        """Show that the job's code waits, for *wait* if it may wait for ever."""
+
+    @abstractmethod
+    def unblock(self, wait: Wait | None) -> None:
+        """Show that the wait is over."""
+
+
+@contextmanager
+def blocked(
+    targets: Sequence[Waitable], is_any: bool = False, limited: bool = False
+) -> Iterator[None]:
+    """Show, while the block runs, that the current job waits for *targets*.
+
+    Outside of jobs it does nothing.
+
+    Raises:
+        DeadlockError: The wait could never end.
+    """
+    here: object = context_or_none()
+    if not isinstance(here, Blockable):
+        yield
+        return
+
+    wait = None if limited or not targets else Wait(targets, is_any)
+    if wait is not None:
+        refuse_ring(here.subject, wait)
+
+    here.block(wait)
+    try:
+        yield
+    finally:
+        here.unblock(wait)
+
+
+def current_subject() -> Waitable | None:
+    """Return the job whose code calls, or None outside of jobs."""
+    here: object = context_or_none()
+    return here.subject if isinstance(here, Blockable) else None
+
+
+def refuse_ring(waiting: Waitable, wait: Wait) -> None:
+    """Raise `DeadlockError` if *wait* leads back to *waiting* and so can never end.
+
+    A wait for all leads back when one of its targets does, a wait for any only when all do.
+    """
+    came_from = _reachable(wait)
+    if waiting not in came_from:
+        return
+
+    # The least set of jobs that cannot finish before `waiting` does. In reverse order of
+    # discovery a chain is settled in one round.
+    stuck: set[Waitable] = {waiting}
+    found = [one for one in reversed(came_from) if one is not waiting]
+    growing = True
+    while growing:
+        now = {one for one in found if one not in stuck and _leads(one.waits(), stuck)}
+        stuck |= now
+        growing = bool(now)
+
+    if _leads([wait], stuck):
+        raise DeadlockError(_ring(waiting, came_from))
+
+
+def _reachable(wait: Wait) -> dict[Waitable, Waitable | None]:
+    """Return what *wait* leads to, each with the one through which it was found."""
+    came_from: dict[Waitable, Waitable | None] = dict.fromkeys(
+        one for one in wait.targets if not one.is_finished
+    )
+    queue = deque(came_from)
+    while queue:
+        one = queue.popleft()
+        for further in one.waits():
+            for target in further.targets:
+                if target not in came_from and not target.is_finished:
+                    came_from[target] = one
+                    queue.append(target)
+
+    return came_from
+
+
+def _leads(waits: Iterable[Wait], stuck: set[Waitable]) -> bool:
+    for wait in waits:
+        open_targets = [one for one in wait.targets if not one.is_finished]
+        if len(open_targets) < len(wait.targets) and wait.is_any:
+            continue
+
+        test = all if wait.is_any else any
+        if open_targets and test(one in stuck for one in open_targets):
+            return True
+
+    return False
+
+
+def _ring(waiting: Waitable, came_from: dict[Waitable, Waitable | None]) -> str:
+    ring = [waiting.label()]
+    one = came_from[waiting]
+    while one is not None:
+        ring.append(one.label())
+        one = came_from[one]
+
+    if len(ring) == 1:
+        return f"{waiting.label()} waits for itself, which can never end"
+
+    chain = " waits for ".join([waiting.label(), *reversed(ring[1:]), waiting.label()])
+    return f"{chain}: none of them can ever end"
+
+
+class _Bell:
+    """Rings when one of the watched finishes, and remembers which."""
+
+    __slots__ = ("_event", "_left", "rung")
+
+    def __init__(self, count: int) -> None:
+        self._event = anyio.Event()
+        self._left = count
+        self.rung: deque[Any] = deque()
+
+    def finished(self, one: Any) -> None:
+        self.rung.append(one)
+        self._left -= 1
+        if self._left <= 0:
+            self._event.set()
+
+    def stuck(self, one: Any) -> None:
+        pass  # It has not finished: who waits for that goes on waiting.
+
+    async def wait(self, limit: float) -> None:
+        if limit == math.inf:
+            await self._event.wait()
+        else:
+            with anyio.move_on_after(limit):
+                await self._event.wait()
+
+    def reset(self) -> None:
+        self._event = anyio.Event()
+
+
+async def wait_until(targets: Sequence[J], is_any: bool, limit: float) -> None:
+    """Wait until any or all of *targets* have finished, *limit* seconds at most.
+
+    *targets* holds no finished one and none twice; it may be empty.
+    """
+    if not targets:
+        return
+
+    check_loop(targets)
+    if limit == 0:
+        await anyio.lowlevel.checkpoint()
+        return
+
+    bell = _Bell(1 if is_any else len(targets))
+    with blocked(targets, is_any, limited=limit != math.inf):
+        try:
+            for one in targets:
+                one.watch(bell)
+
+            await bell.wait(limit)
+        finally:
+            for one in targets:
+                one.unwatch(bell)
+
+
+def check_loop(targets: Iterable[Waitable]) -> None:
+    """Raise `RuntimeError` unless all of *targets* live on the loop that runs here."""
+    known: Loop | None = None
+    for one in targets:
+        if one.loop is not known:
+            known = one.loop
+            if not known.is_running_here:
+                raise RuntimeError(
+                    f"{one.label()} lives on another event loop or in another thread; wait for "
+                    f"it there, or use ajobs.blocking from threads"
+                )
+
+
+def flat(jobs: Iterable[Jobs[J]]) -> list[J]:
+    """Return the jobs in *jobs*, each once, in the order given.
+
+    Raises:
+        TypeError: Something in it is neither a job nor an iterable of jobs.
+    """
+    found: dict[J, None] = {}
+    for one in jobs:
+        if not isinstance(one, Waitable) and isinstance(one, Iterable):
+            found.update(dict.fromkeys(one))
+        else:
+            found[one] = None
+
+    # One look for each type, not for each job: there may be many.
+    for kind in set(map(type, found)):
+        if not issubclass(kind, Waitable):
+            strange = next(one for one in found if type(one) is kind)
+            raise TypeError(f"expected jobs or iterables of jobs, not {strange!r:.80}")
+
+    return list(found)
+
+
+async def wait_any(*jobs: Jobs[J], timeout: float | None = None) -> WaitResult[J]:
+    """Wait until at least one of *jobs* has finished.
+
+    A job that has finished already counts, and all that are finished when the wait ends are
+    in ``done``. Cancelling the wait leaves the jobs alone, and so does its end.
+
+    Args:
+        jobs: Jobs and iterables of jobs, of any sessions of this loop. Duplicates count
+            once; none at all returns at once.
+        timeout: Seconds to wait; None waits for ever, 0 only looks. Its end is no error.
+
+    Raises:
+        ValueError: *timeout* is negative or NaN.
+        TypeError: Something is no job.
+        DeadlockError: A job waits without a time limit, and all of *jobs* wait for it.
+        RuntimeError: A job lives on another loop.
+    """
+    limit = seconds(timeout, "timeout")
+    given = flat(jobs)
+    if not any(one.is_finished for one in given):
+        await wait_until(given, True, limit)
+
+    return _parted(given)
+
+
+async def wait_all(*jobs: Jobs[J], timeout: float | None = None) -> WaitResult[J]:
+    """Wait until all of *jobs* have finished.
+
+    See `wait_any` for *jobs*, *timeout*, cancellation and what raises; here one of *jobs*
+    that waits for the current job is enough for a `DeadlockError`.
+    """
+    limit = seconds(timeout, "timeout")
+    given = flat(jobs)
+    await wait_until([one for one in given if not one.is_finished], False, limit)
+    return _parted(given)
+
+
+def _parted(given: list[J]) -> WaitResult[J]:
+    return WaitResult(
+        [one for one in given if one.is_finished], [one for one in given if not one.is_finished]
+    )
+
+
+def as_completed(*jobs: Jobs[J], timeout: float | None = None) -> AsCompleted[J]:
+    """Iterate over *jobs* with ``async for``, each when it has finished.
+
+    Those that have finished already come first, in the order given. Leaving early leaves
+    the jobs alone.
+
+    Args:
+        jobs: As for `wait_any`.
+        timeout: Seconds for the whole iteration, from this call on; None for no limit.
+
+    Raises:
+        ValueError: *timeout* is negative or NaN.
+        TypeError: Something is no job.
+        TimeoutError: From the iteration: the time is over and jobs are left.
+        DeadlockError: From the iteration, as in `wait_any`.
+    """
+    return AsCompleted(flat(jobs), seconds(timeout, "timeout"))
+
+
+class AsCompleted(Generic[J]):
+    """What `as_completed` returns: an object with a position, usable once."""
+
+    def __init__(self, jobs: list[J], limit: float) -> None:
+        """Watch *jobs* from now on, for *limit* seconds."""
+        self._left = dict.fromkeys(one for one in jobs if not one.is_finished)
+        check_loop(self._left)
+        self._bell = _Bell(1)
+        self._bell.rung.extend(one for one in jobs if one.is_finished)
+        self._deadline = math.inf if limit == math.inf else anyio.current_time() + limit
+        for one in self._left:
+            one.watch(self._bell)
+
+        # An iteration that is left early must not stay with jobs that live for long.
+        weakref.finalize(self, _unwatch, self._left, self._bell).atexit = False
+
+    def __aiter__(self) -> Self:
+        """Return itself: there is one position."""
+        return self
+
+    async def __anext__(self) -> J:
+        """Return the next job that has finished.
+
+        Raises:
+            TimeoutError: The time is over and jobs are left.
+        """
+        bell = self._bell
+        if not bell.rung:
+            if not self._left:
+                raise StopAsyncIteration
+
+            await self._wait()
+
+        one: J = bell.rung.popleft()
+        self._left.pop(one, None)
+        return one
+
+    async def _wait(self) -> None:
+        limited = self._deadline != math.inf
+        limit = max(0.0, self._deadline - anyio.current_time()) if limited else math.inf
+        self._bell.reset()
+        with blocked(list(self._left), is_any=True, limited=limited):
+            await self._bell.wait(limit)
+
+        if not self._bell.rung:
+            raise TimeoutError(f"the time is over and {len(self._left)} jobs have not finished")
+
+
+def _unwatch(jobs: Iterable[Waitable], watcher: Watcher) -> None:
+    for one in jobs:
+        one.unwatch(watcher)
