@@ -1,5 +1,6 @@
 """PowerShell's background jobs for async Python, on asyncio and trio."""
 
+from ._capture import capture
 from ._context import (
     check_stop,
     cleanup,
@@ -29,6 +30,7 @@ from ._errors import (
     SessionClosed,
     StopRequested,
 )
+from ._hosted import open_session
 from ._job import Job
 from ._reading import Receipt
 from ._records import Progress, Record, StateChange, Stream
@@ -39,3 +41,52 @@ from ._state import JobState
 from ._waiting import WaitResult, as_completed, wait_all, wait_any
 from .runners.task import TaskRunner
 from .runners.thread import ThreadRunner
+
+__all__ = [
+    "AjobsError",
+    "DeadlockError",
+    "Emit",
+    "InvalidTransition",
+    "Job",
+    "JobAborted",
+    "JobError",
+    "JobNotFinished",
+    "JobNotFound",
+    "JobSpec",
+    "JobState",
+    "JobStopped",
+    "JobStuck",
+    "JobTimeout",
+    "NoCurrentJob",
+    "OutputLimitExceeded",
+    "Progress",
+    "Receipt",
+    "Record",
+    "Runner",
+    "Session",
+    "SessionClosed",
+    "StateChange",
+    "StopRequested",
+    "Stream",
+    "TaskRunner",
+    "ThreadRunner",
+    "WaitResult",
+    "as_completed",
+    "capture",
+    "check_stop",
+    "cleanup",
+    "current_job",
+    "current_session",
+    "job_input",
+    "open_session",
+    "stop_requested",
+    "wait_all",
+    "wait_any",
+    "write_debug",
+    "write_error",
+    "write_information",
+    "write_output",
+    "write_progress",
+    "write_verbose",
+    "write_warning",
+]

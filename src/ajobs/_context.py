@@ -40,6 +40,10 @@ class JobContext(ABC):
     def write(self, stream: Stream, value: object) -> Awaitable[None]:
         """Write *value*; where code may block (a thread, a process) wait for room here."""
 
+    def text(self, stream: Stream, line: str) -> None:
+        """Write a line that was printed: an error one does not set `had_errors`."""
+        self.write(stream, line)
+
     @abstractmethod
     def stop_requested(self) -> bool:
         """Tell whether the job was asked to end."""

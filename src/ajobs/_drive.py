@@ -34,6 +34,14 @@ def drive(
         return end.value  # type: ignore[no-any-return]  # the protocol of coroutines is untyped
 
     on_block()
+    return (yield from resume(coro, context, yielded))
+
+
+@types.coroutine
+def resume(
+    coro: Coroutine[Any, Any, T], context: Context, yielded: object
+) -> Generator[Any, Any, T]:
+    """Await the rest of *coro*, which took its first step in *context* and gave *yielded*."""
     while True:
         try:
             sent = yield yielded

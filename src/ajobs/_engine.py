@@ -10,26 +10,32 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import anyio
-from anyio import CancelScope
 from anyio.lowlevel import checkpoint, current_token
 
 from ._context import enter_context
-from ._drive import drive
+from ._drive import resume
 from ._errors import JobTimeout
 from ._job import Job, Keeper
-from ._loop import Loop
+from ._loop import CurrentTask, Loop
 from ._run import JobRun
-from ._runner import LeftBehind
+from ._runner import LeftBehind, Runner
+from ._spec import JobSpec
 from ._state import Demand, JobState, judge
 
 LOGGER = logging.getLogger("ajobs")
 
+# Looked up once: on Python 3.11 reading a member off its class costs as much as a call.
+NOT_STARTED = JobState.NOT_STARTED
+COMPLETED = JobState.COMPLETED
+
 #: Jobs that do not wait run one after the other in one turn of the loop, this long at most.
 BURST_SECONDS = 0.005
+
+#: Jobs that wait at the same time from which on tasks are started ahead of need.
+MANY_WAIT = 32
 
 #: Seconds past the grace in which places that can end code by force are waited for, and in
 #: which those that cannot are left.
@@ -95,40 +101,35 @@ class Engine(Keeper):
         self._call_worker()
 
     def _call_worker(self, most: int = 1) -> None:
-        """See to it that a task is on its way for the next queued job, if one may run.
-
-        After a job has waited the next ones are likely to wait too. Then each task calls two
-        others, so that many are there after few turns of the loop, not one more each turn.
-        """
+        """See to it that tasks, *most* at most, are on their way for the next queued jobs."""
         room = self._throttle - self._running
         while self._spares < min(most, len(self._queue), room):
             self._spares += 1
-            self.loop.spawn(self._work, "ajobs worker")
+            self.loop.spawn_worker(self._work)
 
     async def _work(self) -> None:
         loop = self.loop
+        task = loop.current_task()
+        burst_end = loop.time() + BURST_SECONDS
+        in_burst = 0
         is_spare = True
-        job: Job[Any] | None = None
-
-        def on_block() -> None:
-            nonlocal is_spare
-            is_spare = False
-            self._spares -= 1
-            if job is not None:
-                loop.rename_task(job.name)
-
-            self._call_worker(self._spares + 2)
-
         with loop.scope() as scope:
-            burst_end = loop.time() + BURST_SECONDS
-            in_burst = 0
-            while (job := self._next()) is not None:
-                await self._run(job, scope, on_block)
-                if not is_spare or scope.cancel_called or loop.is_task_spoiled:
-                    break
+            while is_spare and (job := self._next()) is not None:
+                run = JobRun(job, self, scope)
+                if not self._take_first_step(run):
+                    is_spare = False
+                    self._give_task(run, task)
+                    value, error = None, None
+                    try:
+                        value = await resume(run.coro, run.context, run.yielded)
+                    except BaseException as exc:  # noqa: BLE001  # judged by _conclude
+                        error = exc
 
-                in_burst += 1
-                if in_burst == BURST_JOBS:
+                    del self._runs[run]
+                    self._conclude(run, value, error)
+                elif run.demand is not None or task.is_spoiled() or loop.one_job_per_task:
+                    break
+                elif (in_burst := in_burst + 1) == BURST_JOBS:
                     in_burst = 0
                     if loop.time() > burst_end:
                         await checkpoint()
@@ -137,48 +138,67 @@ class Engine(Keeper):
         if is_spare:
             self._spares -= 1
 
-        self._call_worker()
+        if self._queue:
+            self._call_worker()
+
+    def _give_task(self, run: JobRun, task: CurrentTask) -> None:
+        """Note that *run* has to wait: its task is its own from now on."""
+        run.task = task
+        self._runs[run] = None
+        task.rename(run.job.name)
+        self._spares -= 1
+        if self._queue:
+            # While few jobs wait, one further task at a time serves best: they may go on at
+            # the next turn. Once many do, each that has to wait calls two others, so that
+            # thousands are on their way after few turns.
+            self._call_worker(1 if len(self._runs) < MANY_WAIT else self._spares + 2)
 
     def _next(self) -> Job[Any] | None:
-        while self._queue and self._running < self._throttle:
-            job = self._queue.popleft()
-            if job._state is JobState.NOT_STARTED:
+        queue = self._queue
+        while queue and self._running < self._throttle:
+            job = queue.popleft()
+            if job._state is NOT_STARTED:
                 self._running += 1
                 return job
 
         return None
 
-    async def _run(self, job: Job[Any], scope: CancelScope, on_block: Callable[[], object]) -> None:
-        run = JobRun(job, self, scope)
-        spec, context = job.take_up(run)
-        self._runs[run] = None
-        value: Any = None
-        error: BaseException | None = None
+    def _take_first_step(self, run: JobRun) -> bool:
+        """Begin *run*; return whether it has ended already, without ever waiting."""
+        job = run.job
+        spec, run.context = job.take_up(run)
         try:
-            context.run(enter_context, run)
-            value = await drive(job._runner.run(spec, run), context, on_block)
-        except BaseException as exc:  # noqa: BLE001  # judged below; nothing may leave a job
-            error = exc
+            has_ended = run.context.run(_enter, run, job._runner, spec)
+        except BaseException as exc:  # noqa: BLE001  # judged there; nothing may leave a job
+            self._conclude(run, None, exc)
+            return True
 
-        del spec, context
-        self._conclude(run, value, error)
+        if has_ended:
+            self._conclude(run, run.yielded, None)
+
+        return has_ended
 
     # Ending
 
     def _conclude(self, run: JobRun, value: Any, error: BaseException | None) -> None:
-        del self._runs[run]
-        run.close()
+        if run.has_extras:
+            run.close()
+
+        run.scope = None
         if run.counts:
             self._running -= 1
 
-        if isinstance(error, LeftBehind):
+        if error is None and run.demand is None and run.overflow is None:
+            if run.begun is None:
+                run.begin()
+
+            self._end(run.job, COMPLETED, value, None)
+        elif isinstance(error, LeftBehind):
             self._leave_behind(run, error)
-            return
+        else:
+            self._judge(run, value, error)
 
-        self._finish(run, value, error)
-
-    def _finish(self, run: JobRun, value: Any, error: BaseException | None) -> None:
-        job = run.job
+    def _judge(self, run: JobRun, value: Any, error: BaseException | None) -> None:
         if isinstance(error, KeyboardInterrupt):
             # Not an outcome of this job: it is the program that is being ended.
             self._owner.interrupted(error)
@@ -188,18 +208,14 @@ class Engine(Keeper):
         if run.overflow is not None:
             run.demand = Demand.OVERFLOW
 
-        if error is None and run.demand is None:
-            state, reason = JobState.COMPLETED, None
-        else:
-            _cut_traceback(error)
-            state, reason = judge(run.demand, error, self.loop.cancelled)
-            reason = _reason_for(run, reason)
-            value = value if state is JobState.COMPLETED else None
-
+        _cut_traceback(error)
+        state, reason = judge(run.demand, error, self.loop.cancelled)
         if state is JobState.COMPLETED:
             run.begin()
+        else:
+            value = None
 
-        self._end(job, state, value, reason)
+        self._end(run.job, state, value, _reason_for(run, reason))
 
     def _end(
         self, job: Job[Any], state: JobState, value: Any, reason: BaseException | None
@@ -264,6 +280,8 @@ class Engine(Keeper):
             )
 
         await self.idle()
+        while self._spares:
+            await checkpoint()
 
     def _leave_behind(self, run: JobRun, left: LeftBehind) -> None:
         job = run.job
@@ -274,7 +292,7 @@ class Engine(Keeper):
 
         def ended(value: Any, error: BaseException | None) -> None:
             self.unfinished += 1
-            self._finish(run, value, error)
+            self._judge(run, value, error)
 
         # In whatever thread the code ends: on the loop if it is still there, else right here.
         def ended_somewhere(value: Any, error: BaseException | None) -> None:
@@ -325,6 +343,24 @@ class Engine(Keeper):
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         except RuntimeWarning:
             LOGGER.warning("%s", message)
+
+
+def _enter(run: JobRun, runner: Runner, spec: JobSpec) -> bool:
+    """Begin the runner's call in the job's context; return whether it ended without a wait.
+
+    ``run.yielded`` is then its value, else what it waits for.
+    """
+    enter_context(run)
+    coro = runner.run(spec, run)
+    del spec
+    try:
+        run.yielded = coro.send(None)
+    except StopIteration as end:
+        run.yielded = end.value
+        return True
+
+    run.coro = coro
+    return False
 
 
 def _reason_for(run: JobRun, reason: BaseException | None) -> BaseException | None:

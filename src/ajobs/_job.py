@@ -28,12 +28,14 @@ from ._loop import Loop
 from ._reading import Follower, KeepingReceipt, Readable, Receipt, save
 from ._records import Entry, Progress, Record, StateChange, Stream, aware
 from ._spec import JobOptions, JobSpec
-from ._state import FINISHED, JobState, check_move
+from ._state import TRANSITIONS, JobState, refuse_move
 from ._waiting import Wait, blocked, check_loop, current_subject, wait_until
 
 __all__ = ("Job",)
 
 T_co = TypeVar("T_co", covariant=True)
+
+NOT_STARTED = JobState.NOT_STARTED
 
 #: Ids rise over the process, so that a number in a log means one job.
 _ids = itertools.count(1)
@@ -75,18 +77,17 @@ class Keeper(ABC):
 class Ending:
     """How a job ended: what only a finished job has."""
 
-    __slots__ = ("begin", "end", "is_seen", "is_value_unread", "reason", "traceback", "value")
+    # Defaults on the class: most jobs end well, and are never looked at closely.
+    reason: BaseException | None = None
+    traceback: TracebackType | None = None
+    is_seen = False
+    is_value_unread = False
 
-    def __init__(
-        self, begin: float | None, end: float, value: Any, reason: BaseException | None
-    ) -> None:
+    def __init__(self, begin: float | None, value: Any) -> None:
+        """Note the end of a job that began at Unix time *begin*, with *value*."""
         self.begin = begin
-        self.end = end
+        self.end = time()
         self.value = value
-        self.reason = reason
-        self.traceback: TracebackType | None = None if reason is None else reason.__traceback__
-        self.is_value_unread = value is not None
-        self.is_seen = False
 
 
 class Job(Readable, Generic[T_co]):
@@ -121,6 +122,7 @@ class Job(Readable, Generic[T_co]):
     ) -> None:
         """Make a job that is not started; only sessions do that."""
         self._watchers = None
+        self.is_finished = False
         self._id = next(_ids)
         self._keeper = keeper
         self._runner = runner
@@ -130,7 +132,7 @@ class Job(Readable, Generic[T_co]):
         self._options: JobOptions = spec.options
         self._name = spec.options.name
         self._context: Context | None = context
-        self._state: JobState = JobState.NOT_STARTED
+        self._state = NOT_STARTED
         self._log: Log | None = None
         self._ending: Ending | None = None
         self._instance_id: uuid.UUID | None = None
@@ -193,11 +195,6 @@ class Job(Readable, Generic[T_co]):
     def state(self) -> JobState:
         """Where it is in its life. Completed, Failed and Stopped are final."""
         return self._state
-
-    @property
-    def is_finished(self) -> bool:
-        """True once the state is final: everything that it wrote can be received."""
-        return self._state in FINISHED
 
     @property
     def reason(self) -> BaseException | None:
@@ -582,7 +579,9 @@ class Job(Readable, Generic[T_co]):
     def move(self, state: JobState, reason: BaseException | None = None) -> None:
         """Go to *state*, if the table allows it, and tell the followers."""
         previous = self._state
-        check_move(previous, state, self._id)
+        if state not in TRANSITIONS[previous]:
+            refuse_move(previous, state, self._id)
+
         self._state = state
         log = self._log
         if log is not None:
@@ -601,11 +600,16 @@ class Job(Readable, Generic[T_co]):
     def finish(self, state: JobState, value: Any, reason: BaseException | None) -> None:
         """Come to the final *state*: last record first, then the state, then the waiters."""
         run = self.run
-        ending = Ending(None if run is None else run.begun, time(), value, reason)
-        log = self._log
-        if log is not None and ending.is_value_unread:
-            ending.is_value_unread = False
-            log.append(Stream.OUTPUT, value, ending.end)
+        ending = Ending(None if run is None else run.begun, value)
+        if reason is not None:
+            ending.reason = reason
+            ending.traceback = reason.__traceback__
+
+        if value is not None:
+            if self._log is None:
+                ending.is_value_unread = True
+            else:
+                self._log.append(Stream.OUTPUT, value, ending.end)
 
         what = self._what
         if type(what) is not FunctionType or what.__closure__ is not None:
@@ -614,8 +618,10 @@ class Job(Readable, Generic[T_co]):
         self._ending = ending
         self._context = None
         self.run = None
+        self.is_finished = True
         self.move(state, reason)
-        self._tell_watchers()
+        if self._watchers is not None:
+            self._tell_watchers()
 
     def tell_stuck(self) -> None:
         """Wake whoever must not wait for code that has outlasted its grace."""

@@ -63,10 +63,9 @@ class Loop(ABC):
     def is_running_here(self) -> bool:
         """True inside this loop: in its thread, while it runs."""
 
-    @property
-    def is_task_spoiled(self) -> bool:
-        """True if the current task has a cancellation pending that nobody here asked for."""
-        return False
+    @abstractmethod
+    def current_task(self) -> CurrentTask:
+        """Return the task that calls."""
 
     @abstractmethod
     def time(self) -> float:
@@ -77,8 +76,11 @@ class Loop(ABC):
         """Start a task. It must not raise, and must end when its owner asks it to."""
 
     @abstractmethod
-    def rename_task(self, name: str) -> None:
-        """Name the current task, for debuggers."""
+    def spawn_worker(self, fn: AsyncFn) -> None:
+        """Start a task as `spawn` does, that its owner waits for itself.
+
+        Before its first wait it must be held: see `CurrentTask`.
+        """
 
     @abstractmethod
     def _post(self, callback: Callable[[], object]) -> None:
@@ -165,6 +167,37 @@ class Timer:
         self.callback = None
 
 
+class CurrentTask:
+    """A task, as the work that it does now sees it. Keep it while the task waits.
+
+    asyncio itself holds its tasks by weak references only.
+    """
+
+    __slots__ = ("_task", "is_spoiled")
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+        #: Tells whether a cancellation is pending that nobody here has asked for.
+        self.is_spoiled: Callable[[], int] = task.cancelling
+
+    def rename(self, name: str) -> None:
+        """Name the task, for debuggers."""
+        self._task.set_name(name)
+
+
+class TrioTask(CurrentTask):
+    """The same of trio, where only scopes cancel."""
+
+    __slots__ = ()
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+        self.is_spoiled = int
+
+    def rename(self, name: str) -> None:
+        self._task.name = name
+
+
 class AsyncioLoop(Loop):
     """Root tasks of asyncio: a cancellation of the owner's task does not reach them."""
 
@@ -185,25 +218,30 @@ class AsyncioLoop(Loop):
         except RuntimeError:
             return False
 
-    @property
-    def is_task_spoiled(self) -> bool:
-        task = asyncio.current_task()
-        return task is None or task.cancelling() > 0
+    def current_task(self) -> CurrentTask:
+        return CurrentTask(asyncio.current_task(self._loop))
 
     def time(self) -> float:
         return self._loop.time()
 
     def spawn(self, fn: AsyncFn, name: str) -> None:
-        if self._loop.get_task_factory() is None:
-            self._create(fn, name)
+        self._loop.call_soon(self._spawn_now, fn, name)
+
+    def _spawn_now(self, fn: AsyncFn, name: str) -> None:
+        task = self._loop.create_task(self._held(fn), name=name, context=self._context)
+        self._tasks.add(task)
+
+    def spawn_worker(self, fn: AsyncFn) -> None:
+        loop = self._loop
+        if loop.get_task_factory() is None:
+            loop.create_task(fn(), name="ajobs worker", context=self._context)
         else:
             # An eager task factory would run the first step right here, inside the caller's
             # `start`, and a chain of jobs that start jobs would end in a RecursionError.
-            self._loop.call_soon(self._create, fn, name)
+            loop.call_soon(self._spawn_worker_now, fn)
 
-    def _create(self, fn: AsyncFn, name: str) -> None:
-        task = self._loop.create_task(self._held(fn), name=name, context=self._context)
-        self._tasks.add(task)
+    def _spawn_worker_now(self, fn: AsyncFn) -> None:
+        self._loop.create_task(fn(), name="ajobs worker", context=self._context)
 
     async def _held(self, fn: AsyncFn) -> None:
         # asyncio itself holds its tasks by weak references only. Leaving the set here, not in
@@ -217,11 +255,6 @@ class AsyncioLoop(Loop):
 
             if self._on_empty is not None and not self._tasks:
                 self._on_empty.set()
-
-    def rename_task(self, name: str) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            task.set_name(name)
 
     def _post(self, callback: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(callback)
@@ -260,8 +293,11 @@ class TrioLoop(Loop):
     def spawn(self, fn: AsyncFn, name: str) -> None:
         self._nursery.start_soon(fn, name=name)
 
-    def rename_task(self, name: str) -> None:
-        self._trio.lowlevel.current_task().name = name
+    def spawn_worker(self, fn: AsyncFn) -> None:
+        self._nursery.start_soon(fn, name="ajobs worker")
+
+    def current_task(self) -> CurrentTask:
+        return TrioTask(self._trio.lowlevel.current_task())
 
     def _post(self, callback: Callable[[], object]) -> None:
         self._token.run_sync_soon(callback)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import Context
 from typing import Any, Protocol
 
 import anyio
@@ -27,6 +28,10 @@ from ._loop import Loop, Timer
 from ._records import LOSSLESS, Stream
 from ._state import Demand, JobState
 from ._waiting import Blockable, Wait, Waitable
+
+# Looked up once: on Python 3.11 reading a member off its class costs as much as a call.
+NOT_STARTED = JobState.NOT_STARTED
+RUNNING = JobState.RUNNING
 
 #: Seconds after the end of a grace in which a runner that ends its code by force may do so,
 #: before the job counts as stuck.
@@ -73,6 +78,7 @@ class JobRun(JobContext, Blockable):
     stop_deadline: float = math.inf
     overflow: OutputLimitExceeded | None = None
     counts: bool = True
+    has_extras: bool = False
     _blocks: int = 0
     _waits: tuple[Wait, ...] = ()
     _input: JobInput | None = None
@@ -85,6 +91,12 @@ class JobRun(JobContext, Blockable):
     leave: Callable[[], object] | None = None
     is_waiting_for_room: int = 0
     is_abandoned_by_readers: bool = False
+
+    # How far its code is, for the engine.
+    coro: Coroutine[Any, Any, Any]
+    context: Context
+    yielded: object = None
+    task: object = None
 
     def __init__(self, job: Job[Any], owner: RunOwner, scope: CancelScope) -> None:
         """Run *job*; cancelling *scope* cancels its runner's call."""
@@ -101,12 +113,13 @@ class JobRun(JobContext, Blockable):
 
         self.begun = time.time()
         job = self.job
-        if job._state is JobState.NOT_STARTED:
-            job.move(JobState.RUNNING)
+        if job._state is NOT_STARTED:
+            job.move(RUNNING)
 
         timeout = job._options.timeout
         if timeout != math.inf:
             loop = self._owner.loop
+            self.has_extras = True
             self._timer = loop.call_at(loop.time() + timeout, self._time_is_over)
 
     def _time_is_over(self) -> None:
@@ -117,6 +130,7 @@ class JobRun(JobContext, Blockable):
         loop = self._owner.loop
         if self.demand is None:
             self.demand = demand
+            self.has_extras = True
             self.job.move(JobState.STOPPING)
             self._wake_all()
 
@@ -159,10 +173,11 @@ class JobRun(JobContext, Blockable):
 
     def close(self) -> None:
         """Let go of everything: the code has ended."""
-        self.scope = None
-        for timer in (self._timer, self._grace_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+        if self._grace_timer is not None:
+            self._grace_timer.cancel()
 
         if self._input is not None:
             self._input.close()
@@ -258,6 +273,7 @@ class JobRun(JobContext, Blockable):
         """The job's input, or None if it was given none."""
         source = self.job._options.input
         if self._input is None and source is not None:
+            self.has_extras = True
             self._input = open_input(source, self._owner.loop)
 
         return self._input

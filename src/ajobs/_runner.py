@@ -6,7 +6,7 @@ A runner emits records and returns a value; it does not know jobs, sessions or w
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, ClassVar, Protocol
 
 from ._records import Stream
@@ -116,10 +116,10 @@ class Runner(ABC):
     location: str = "localhost"
 
     @abstractmethod
-    async def run(self, spec: JobSpec, emit: Emit) -> Any:
+    def run(self, spec: JobSpec, emit: Emit) -> Coroutine[Any, Any, Any]:
         """Run *spec* to its end and return its value.
 
-        Called inside the job's context, so that `contextvars` and the functions of
+        Most runners define it with ``async def``. Called inside the job's context, so that `contextvars` and the functions of
         `ajobs._context` work. The job is not started until ``emit.begin()``: waiting for a
         place comes before it.
 

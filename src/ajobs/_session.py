@@ -16,7 +16,7 @@ from contextvars import ContextVar, Token, copy_context
 from datetime import datetime
 from inspect import CO_COROUTINE
 from types import FunctionType, TracebackType
-from typing import Any, Literal, Self, TypeVar, TypeVarTuple, overload
+from typing import Any, Literal, NoReturn, Self, TypeVar, TypeVarTuple, overload
 
 import anyio
 from anyio import CancelScope
@@ -42,6 +42,8 @@ LOGGER = logging.getLogger("ajobs")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+FAILED = JobState.FAILED
 
 #: Unseen failures kept for the group at the end; the others are counted.
 KEPT_FAILURES = 1000
@@ -108,6 +110,7 @@ class Session:
         self._runners: dict[str, Runner] = {}
         self._followers: weakref.WeakSet[SessionFollower] = weakref.WeakSet()
         self._phase: str = "not entered"
+        self._accepts = False
         self._interrupt: BaseException | None = None
         self._token: Token[Session] | None = None
 
@@ -125,6 +128,7 @@ class Session:
         self._scope.__enter__()
         self._token = _current.set(self)
         self._phase = "open"
+        self._accepts = True
         return self
 
     async def __aexit__(
@@ -142,6 +146,7 @@ class Session:
                 ended_by = reason
 
         self._phase = "stopping"
+        self._accepts = False
         with CancelScope(shield=True):
             await self._engine.shut_down(self._stop_grace)
 
@@ -314,7 +319,9 @@ class Session:
             SessionClosed: The session is not open, or stops its jobs already.
             RuntimeError: Called from another thread or loop.
         """
-        self._check_open()
+        if not self._accepts or not self._loop.is_running_here:
+            self._refuse_start()
+
         if runner is None and type(fn) is FunctionType and fn.__code__.co_flags & CO_COROUTINE:
             place = self._runners.get("task") or self._named_runner("task")
             is_checked = True
@@ -336,8 +343,8 @@ class Session:
         spec = JobSpec(fn, args, options)
         return self._add(place, spec if is_checked else place.check(spec))
 
-    def _check_open(self) -> None:
-        if self._phase not in ("open", "draining"):
+    def _refuse_start(self) -> NoReturn:
+        if not self._accepts:
             why = {
                 "not entered": "it was not entered: `async with ajobs.Session() as jobs:`",
                 "stopping": "it is stopping its jobs",
@@ -345,11 +352,10 @@ class Session:
             }[self._phase]
             raise SessionClosed(f"the session takes no jobs: {why}")
 
-        if not self._loop.is_running_here:
-            raise RuntimeError(
-                "a session's jobs are started on its own event loop and thread; from elsewhere "
-                "use ajobs.blocking, or anyio.from_thread.run_sync(jobs.start, ...)"
-            )
+        raise RuntimeError(
+            "a session's jobs are started on its own event loop and thread; from elsewhere "
+            "use ajobs.blocking, or anyio.from_thread.run_sync(jobs.start, ...)"
+        )
 
     def _options(
         self,
@@ -418,7 +424,7 @@ class Session:
     @throttle.setter
     def throttle(self, value: float) -> None:
         self._throttle = limit(value, "throttle")
-        if self._phase in ("open", "draining"):
+        if self._accepts:
             self._engine.throttle = self._throttle
 
     # Looking
@@ -584,7 +590,7 @@ class Session:
 
     def job_ended(self, job: Job[Any]) -> None:
         """Keep the books: *job* has reached its final state."""
-        if job._state is JobState.FAILED:
+        if job._state is FAILED:
             self._unseen_count += 1
             if len(self._unseen) < KEPT_FAILURES:
                 self._unseen[job] = None

@@ -7,7 +7,7 @@ function; it knows no jobs, no clocks and no event loop.
 from __future__ import annotations
 
 from enum import Enum, StrEnum
-from typing import Final
+from typing import Final, NoReturn
 
 from ._errors import InvalidTransition, JobAborted, StopRequested
 
@@ -55,12 +55,11 @@ TRANSITIONS: Final = {
 }
 
 
-def check_move(old: JobState, new: JobState, job_id: int) -> None:
-    """Raise `InvalidTransition` unless the table knows a move from *old* to *new*."""
-    if new not in TRANSITIONS[old]:
-        raise InvalidTransition(
-            f"job {job_id} cannot go from {old} to {new}; please report this as a bug in ajobs"
-        )
+def refuse_move(old: JobState, new: JobState, job_id: int) -> NoReturn:
+    """Raise for a move that is not in the table."""
+    raise InvalidTransition(
+        f"job {job_id} cannot go from {old} to {new}; please report this as a bug in ajobs"
+    )
 
 
 class Demand(Enum):

@@ -38,16 +38,14 @@ class Watcher(Protocol):
 class Waitable(ABC):
     """Something that finishes once: the base of a job."""
 
-    __slots__ = ("__weakref__", "_watchers")
+    __slots__ = ("__weakref__", "_watchers", "is_finished")
 
     #: Nobody, one, or several: most jobs are waited for once or never, and a dict each would
     #: cost more memory than the rest of a queued job. Set to None by whoever makes one.
     _watchers: Watcher | dict[Watcher, None] | None
 
-    @property
-    @abstractmethod
-    def is_finished(self) -> bool:
-        """True once it has come to its end."""
+    #: True once it has come to its end.
+    is_finished: bool
 
     @property
     @abstractmethod
@@ -300,7 +298,8 @@ async def wait_until(targets: Sequence[J], is_any: bool, limit: float) -> None:
             await bell.wait(limit)
         finally:
             for one in targets:
-                one.unwatch(bell)
+                if not one.is_finished:
+                    one.unwatch(bell)
 
 
 def check_loop(targets: Iterable[Waitable]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Coroutine
 from contextlib import aclosing
 from types import CoroutineType
 from typing import Any
@@ -30,15 +30,14 @@ class TaskRunner(Runner):
 
     kind = "task"
 
-    async def run(self, spec: JobSpec, emit: Emit) -> Any:
-        """Await the function, or give each value of the generator as output."""
+    def run(self, spec: JobSpec, emit: Emit) -> Coroutine[Any, Any, Any]:
+        """Return the function's own coroutine, or one that takes a generator to its end."""
         emit.begin()
-        result = spec.fn(*spec.args)
-        if type(result) is CoroutineType or inspect.isawaitable(result):
-            del spec
-            return await result
+        result: Any = spec.fn(*spec.args)
+        if type(result) is CoroutineType:
+            return result
 
-        return await yield_all(result, emit)
+        return _await(result) if inspect.isawaitable(result) else yield_all(result, emit)
 
     def check(self, spec: JobSpec) -> JobSpec:
         """Refuse plain functions: they would block the loop."""
@@ -49,6 +48,10 @@ class TaskRunner(Runner):
             )
 
         return spec
+
+
+async def _await(result: Awaitable[Any]) -> Any:
+    return await result
 
 
 async def yield_all(generator: AsyncGenerator[Any, None], emit: Emit) -> None:

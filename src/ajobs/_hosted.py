@@ -1,0 +1,91 @@
+"""A session without a block, for a REPL or a notebook, where no block spans two statements.
+
+The same session in a task of its own: what opens it also closes it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import anyio
+
+from ._loop import spawn_root
+from ._session import Session
+
+__all__ = ("HostedSession", "open_session")
+
+
+class HostedSession(Session):
+    """A session that a task of its own keeps open until `aclose`."""
+
+    def __init__(self, **options: Any) -> None:
+        """Describe a session; see `open_session`."""
+        super().__init__(**options)
+        self._opened = anyio.Event()
+        self._closing = anyio.Event()
+        self._closed = anyio.Event()
+        self._failure: BaseException | None = None
+        self._task: object = None
+
+    async def open(self) -> None:
+        """Start the task that hosts the session, and wait until it is open."""
+        self._task = spawn_root(self._host, "ajobs session")
+        await self._opened.wait()
+
+    async def _host(self) -> None:
+        try:
+            async with self:
+                self._opened.set()
+                await self._closing.wait()
+        except Exception as exc:  # noqa: BLE001  # aclose raises it
+            self._failure = exc
+        finally:
+            self._opened.set()
+            self._closed.set()
+
+    async def aclose(self) -> None:
+        """Close the session as the end of a block does: wait for the jobs, then leave.
+
+        Cancelling this wait lets the closing go on. Closing twice is harmless.
+
+        Raises:
+            ExceptionGroup: Failures that nobody saw, if the session was opened with
+                ``failures="raise"``.
+        """
+        self._closing.set()
+        await self._closed.wait()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+
+async def open_session(
+    name: str | None = None,
+    throttle: float = math.inf,
+    failures: Literal["raise", "keep"] = "keep",
+    drain: float = math.inf,
+    stop_grace: float = 5.0,
+    retain: int | None = None,
+    output_limit: int | None = None,
+    overflow: Literal["wait", "error"] = "wait",
+) -> HostedSession:
+    """Open a session that no block holds: ``jobs = await ajobs.open_session()``.
+
+    For ``python -m asyncio``, IPython and notebooks, where each statement is a task of its
+    own; programs use ``async with ajobs.Session()``. Close it with ``await jobs.aclose()``;
+    the end of the event loop stops its jobs and closes it too. Failures are kept in the
+    table unless *failures* says otherwise. See `Session` for the arguments.
+    """
+    session = HostedSession(
+        name=name,
+        throttle=throttle,
+        failures=failures,
+        drain=drain,
+        stop_grace=stop_grace,
+        retain=retain,
+        output_limit=output_limit,
+        overflow=overflow,
+    )
+    await session.open()
+    return session
