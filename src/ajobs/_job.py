@@ -48,7 +48,7 @@ class Run(Protocol):
 
     begun: float | None
     is_stuck: bool
-    stop_deadline: float
+    is_over: bool
 
     @property
     def waits(self) -> Sequence[Wait]:
@@ -390,7 +390,7 @@ class Job(Readable, Generic[T_co]):
         """
         limit = seconds(timeout, "timeout")
         if not self.is_finished:
-            await wait_until((self,), False, limit)
+            await wait_until((self,), limit)
 
         return self.is_finished
 
@@ -546,6 +546,11 @@ class Job(Readable, Generic[T_co]):
             self._keeper.note_seen(self)
 
     @property
+    def is_awaited(self) -> bool:
+        """True while somebody waits for it, or for what it writes."""
+        return self.is_watched or (self._log is not None and bool(self._log.listeners))
+
+    @property
     def is_spent(self) -> bool:
         """True when it has finished and nothing is left to see but its return value."""
         ending = self._ending
@@ -565,6 +570,10 @@ class Job(Readable, Generic[T_co]):
         """Note that records were taken."""
         if self._options.auto_remove and self._ending is not None:
             self._keeper.note_drained(self)
+
+    def forget_input(self) -> None:
+        """Let go of the input: it was closed."""
+        self._options = self._options._replace(input=None)
 
     def take_up(self, run: Run) -> tuple[JobSpec, Context]:
         """Hand over what is needed to run the job, once, and forget it."""
@@ -600,6 +609,9 @@ class Job(Readable, Generic[T_co]):
     def finish(self, state: JobState, value: Any, reason: BaseException | None) -> None:
         """Come to the final *state*: last record first, then the state, then the waiters."""
         run = self.run
+        if run is not None:
+            run.is_over = True
+
         ending = Ending(None if run is None else run.begun, value)
         if reason is not None:
             ending.reason = reason

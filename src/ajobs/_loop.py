@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from contextvars import copy_context
-from typing import Any, Self
+from typing import Any
 
 import anyio
 from anyio import CancelScope
@@ -29,8 +29,8 @@ AsyncFn = Callable[[], Coroutine[Any, Any, object]]
 class Loop(ABC):
     """The running event loop, as the owner of some tasks uses it.
 
-    Enter it in the task that owns them; leaving waits for all of them, however long it
-    takes, so the owner ends them first.
+    `open` and `join` it in the task that owns them; `join` waits for all of them, however
+    long it takes, so the owner ends them first.
 
     Attributes:
         cancelled: The exception class by which this loop cancels.
@@ -141,11 +141,18 @@ class Loop(ABC):
         if self._sleep is not None:
             self._sleep.cancel()
 
-    async def __aenter__(self) -> Self:
-        return self
+    @abstractmethod
+    async def open(self) -> None:
+        """Make it possible to start tasks."""
 
-    async def __aexit__(self, *_: object) -> None:
-        pass
+    @abstractmethod
+    async def join(self) -> BaseException | None:
+        """Wait until all tasks have ended; cancel nothing and be cancelled by nothing.
+
+        Returns:
+            A cancellation by asyncio's own ``Task.cancel``, which no shield holds off, if one
+            came meanwhile: to be raised by the caller in its own time.
+        """
 
 
 class Timer:
@@ -259,11 +266,20 @@ class AsyncioLoop(Loop):
     def _post(self, callback: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(callback)
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._tasks:
+    async def open(self) -> None:
+        pass
+
+    async def join(self) -> BaseException | None:
+        cancelled: BaseException | None = None
+        while self._tasks:
             self._on_empty = anyio.Event()
-            with self.scope():
-                await self._on_empty.wait()
+            try:
+                with self.scope():
+                    await self._on_empty.wait()
+            except asyncio.CancelledError as exc:
+                cancelled = exc
+
+        return cancelled
 
 
 class TrioLoop(Loop):
@@ -279,6 +295,8 @@ class TrioLoop(Loop):
         self._token = self._trio.lowlevel.current_trio_token()
         self._stack = AsyncExitStack()
         self._nursery: Any = None
+        self._live = 0
+        self._on_empty: anyio.Event | None = None
 
     @property
     def is_running_here(self) -> bool:
@@ -291,7 +309,16 @@ class TrioLoop(Loop):
         return float(self._trio.current_time())
 
     def spawn(self, fn: AsyncFn, name: str) -> None:
-        self._nursery.start_soon(fn, name=name)
+        self._live += 1
+        self._nursery.start_soon(self._counted, fn, name=name)
+
+    async def _counted(self, fn: AsyncFn) -> None:
+        try:
+            await fn()
+        finally:
+            self._live -= 1
+            if self._on_empty is not None and not self._live:
+                self._on_empty.set()
 
     def spawn_worker(self, fn: AsyncFn) -> None:
         self._nursery.start_soon(fn, name="ajobs worker")
@@ -302,13 +329,22 @@ class TrioLoop(Loop):
     def _post(self, callback: Callable[[], object]) -> None:
         self._token.run_sync_soon(callback)
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
         self._nursery = await self._stack.enter_async_context(self._trio.open_nursery())
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def join(self) -> BaseException | None:
+        with self.scope():
+            while self._live:
+                self._on_empty = anyio.Event()
+                await self._on_empty.wait()
+
+            # Workers have nothing to wait for any more: they end within a turn or two.
+            while self._nursery.child_tasks:
+                await anyio.lowlevel.checkpoint()
+
         # The owner's own exception goes its way unwrapped: the nursery never sees it.
         await self._stack.aclose()
+        return None
 
 
 def current_loop() -> Loop:

@@ -56,13 +56,18 @@ async def written(job: Readable) -> None:
     check_loop((job,))
     log = job.open_log()
     event = anyio.Event()
-    wake = event.set
-    log.listeners[wake] = None
-    try:
-        with blocked((job,)):
+    with blocked((job,)) as wait:
+
+        def wake() -> None:
+            event.set()
+            if wait is not None:
+                wait.is_over = True
+
+        log.listeners[wake] = None
+        try:
             await event.wait()
-    finally:
-        log.listeners.pop(wake, None)
+        finally:
+            log.listeners.pop(wake, None)
 
 
 class Receipt(ObjectReceiveStream[Any]):

@@ -20,11 +20,11 @@ from anyio import CancelScope
 from anyio.lowlevel import EventLoopToken, checkpoint
 
 from ._context import WRITTEN, JobContext
-from ._errors import OutputLimitExceeded, StopRequested
+from ._errors import NoCurrentJob, OutputLimitExceeded, StopRequested
 from ._input import JobInput, open_input
 from ._job import Job
 from ._log import Log
-from ._loop import Loop, Timer
+from ._loop import Loop, Timer, current_loop
 from ._records import LOSSLESS, Stream
 from ._state import Demand, JobState
 from ._waiting import Blockable, Wait, Waitable
@@ -76,9 +76,12 @@ class JobRun(JobContext, Blockable):
     is_stuck: bool = False
     demand: Demand | None = None
     stop_deadline: float = math.inf
+    _grace_end: float = math.inf
     overflow: OutputLimitExceeded | None = None
     counts: bool = True
     has_extras: bool = False
+    is_over: bool = False
+    _is_closed: bool = False
     _blocks: int = 0
     _waits: tuple[Wait, ...] = ()
     _input: JobInput | None = None
@@ -108,7 +111,7 @@ class JobRun(JobContext, Blockable):
 
     def begin(self) -> None:
         """Note that the code begins: the job has its place."""
-        if self.begun is not None:
+        if self.begun is not None or self._is_closed:
             return
 
         self.begun = time.time()
@@ -128,15 +131,11 @@ class JobRun(JobContext, Blockable):
     def end(self, demand: Demand, grace: float) -> None:
         """Tell the code to end, within *grace* seconds. A later call can only hurry it."""
         loop = self._owner.loop
-        if self.demand is None:
-            self.demand = demand
-            self.has_extras = True
-            self.job.move(JobState.STOPPING)
-            self._wake_all()
-
+        is_first = self.demand is None
         deadline = loop.time() + grace
         if deadline < self.stop_deadline:
             self.stop_deadline = deadline
+            self._grace_end = time.monotonic() + grace
             for scope in self._cleanups:
                 scope.deadline = deadline
 
@@ -144,6 +143,12 @@ class JobRun(JobContext, Blockable):
                 self._grace_timer.cancel()
 
             self._grace_timer = loop.call_at(deadline, self._grace_is_over)
+
+        if is_first:
+            self.demand = demand
+            self.has_extras = True
+            self.job.move(JobState.STOPPING)
+            self._wake_all()
 
     def _wake_all(self) -> None:
         if self.scope is not None:
@@ -173,14 +178,19 @@ class JobRun(JobContext, Blockable):
 
     def close(self) -> None:
         """Let go of everything: the code has ended."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
 
         if self._grace_timer is not None:
             self._grace_timer.cancel()
 
-        if self._input is not None:
-            self._input.close()
+        if not self.counts:
+            # A task that its code left behind elsewhere still waits in its name.
+            self.counts = True
+            self._owner.resumed()
+            if self.job._state is JobState.BLOCKED:
+                self.job.move(RUNNING)
 
     # For the runner
 
@@ -195,6 +205,7 @@ class JobRun(JobContext, Blockable):
 
     def many(self, records: Iterable[tuple[float, Stream, object]]) -> None:
         """Write a batch of records; errors among them count as the job's own."""
+        self._check_is_on()
         batch = list(records)
         log = self.job.open_log()
         log.extend(batch)
@@ -213,11 +224,25 @@ class JobRun(JobContext, Blockable):
         self._wrote(log)
 
     def _log_for(self, stream: Stream) -> Log:
+        self._check_is_on()
         log = self.job.open_log()
         if stream in _LOSSLESS and log.limit is not None:
             self._check_room(log)
 
         return log
+
+    def _check_is_on(self) -> None:
+        if self.is_over:
+            raise NoCurrentJob(
+                f"{self.job.label()} has ended: a thread or task that it left behind cannot "
+                f"write to it any more"
+            )
+
+        if self.begun is None:
+            if self._owner.loop.in_thread:
+                self.begin()
+            else:
+                self._owner.loop.call_soon(self.begin)
 
     def _check_room(self, log: Log) -> None:
         try:
@@ -429,11 +454,34 @@ class JobRun(JobContext, Blockable):
                 self._cleanups = tuple(one for one in self._cleanups if one is not scope)
 
     def cleanup(self) -> AbstractContextManager[object]:
-        """Return a shield that the grace of a stop ends; nothing outside of the loop's tasks."""
-        if not self._owner.loop.is_running_here:
+        """Return a shield that the grace of a stop ends; where nothing is cancelled, nothing."""
+        if self._owner.loop.is_running_here:
+            return self._shield()
+
+        try:
+            loop = current_loop()
+        except RuntimeError:
             return _nothing()
 
-        return self._shield()
+        return self._shield_on(loop)
+
+    @contextmanager
+    def _shield_on(self, loop: Loop) -> Generator[None]:
+        """Do what `_shield` does, on the loop of an async function that runs in a thread."""
+        with CancelScope(shield=True) as scope:
+
+            def bound() -> None:
+                scope.deadline = loop.time() + max(0.0, self._grace_end - time.monotonic())
+
+            def bound_there() -> None:
+                loop.call_soon(bound)
+
+            if self.demand is not None:
+                bound()
+            else:
+                self._on_stop += (bound_there,)
+
+            yield
 
     # Waiting
 
@@ -444,6 +492,10 @@ class JobRun(JobContext, Blockable):
 
     def block(self, wait: Wait | None) -> None:
         """Show that the code waits."""
+        if self._is_closed:
+            return
+
+        self.has_extras = True
         self._blocks += 1
         if wait is not None:
             self._waits += (wait,)
@@ -457,6 +509,9 @@ class JobRun(JobContext, Blockable):
 
     def unblock(self, wait: Wait | None) -> None:
         """Show that the wait is over. The code goes on at once, whatever the throttle says."""
+        if self._is_closed:
+            return
+
         self._blocks -= 1
         if wait is not None:
             self._waits = tuple(one for one in self._waits if one is not wait)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 import weakref
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
@@ -122,7 +121,7 @@ class Session:
             raise RuntimeError("a session is entered once: make a new one")
 
         self._loop: Loop = current_loop()
-        await self._loop.__aenter__()
+        await self._loop.open()
         self._engine = Engine(self._loop, self._throttle, self._stop_grace, self)
         self._scope = CancelScope()
         self._scope.__enter__()
@@ -148,12 +147,12 @@ class Session:
         self._phase = "stopping"
         self._accepts = False
         with CancelScope(shield=True):
-            await self._engine.shut_down(self._stop_grace)
+            cancelled = await self._engine.shut_down(self._stop_grace)
 
         self._close_runners()
         self._loop.stop_timers()
         self._scope.__exit__(type(ended_by) if ended_by else None, ended_by, None)
-        await self._loop.__aexit__()
+        cancelled = await self._loop.join() or cancelled
         self._phase = "closed"
         if self._token is not None:
             _current.reset(self._token)
@@ -161,7 +160,7 @@ class Session:
         for follower in self._followers:
             follower.end()
 
-        self._settle(exc, ended_by)
+        self._settle(exc, ended_by or cancelled)
         return False
 
     async def _drain_jobs(self) -> None:
@@ -177,6 +176,9 @@ class Session:
 
     def _settle(self, exc: BaseException | None, ended_by: BaseException | None) -> None:
         """Raise how the block ends: an interrupt, its own exception, or unseen failures."""
+        if self._engine.left_behind:
+            self._engine.warn(self._left_message())
+
         if self._interrupt is not None:
             raise self._interrupt.with_traceback(None)
 
@@ -188,15 +190,12 @@ class Session:
         elif self._failures == "raise" and self._unseen_count:
             raise self._unseen_group()
 
-        if self._engine.left_behind:
-            warnings.warn(self._left_message(), RuntimeWarning, stacklevel=3)
-
     def _unseen_group(self) -> BaseException:
         count = self._unseen_count
         which = f"session {self.name!r}" if self.name else "the session"
         text = f"{count} job{'s' if count > 1 else ''} of {which} failed and nobody looked"
         reasons = []
-        for job in self._unseen:
+        for job in tuple(self._unseen):
             reason = job.failure()
             assert isinstance(reason, Exception)
             reason.add_note(f"in {job.label()} ({job.command})")

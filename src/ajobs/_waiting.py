@@ -6,6 +6,7 @@ that a ring of waits is found when it would close. This file knows what can fini
 
 from __future__ import annotations
 
+import itertools
 import math
 import weakref
 from abc import ABC, abstractmethod
@@ -13,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar, overload
 
 import anyio
 
@@ -106,12 +107,19 @@ J = TypeVar("J", bound=Waitable)
 Jobs: TypeAlias = J | Iterable[J]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Wait:
-    """A wait without a time limit: for all of *targets*, or for any of them."""
+    """A wait without a time limit: for all of *targets*, or for any of them.
+
+    Attributes:
+        targets: What is waited for.
+        is_any: One of them is enough.
+        is_over: What it waited for has come; the waiting code only has not run yet.
+    """
 
     targets: Sequence[Waitable]
     is_any: bool = False
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +128,13 @@ class WaitResult(Generic[J]):
 
     Attributes:
         done: The jobs that have finished.
-        pending: The others. Not empty after `wait_all` only if the time was over.
+        pending: The others. Not empty after `wait_all` only if the time was over. Give it to
+            the next `wait_any` as it is: going on with it costs nothing for the jobs that
+            are still in it.
     """
 
     done: list[J]
-    pending: list[J]
+    pending: Sequence[J]
 
 
 class Blockable(ABC):
@@ -149,7 +159,7 @@ class Blockable(ABC):
 @contextmanager
 def blocked(
     targets: Sequence[Waitable], is_any: bool = False, limited: bool = False
-) -> Iterator[None]:
+) -> Iterator[Wait | None]:
     """Show, while the block runs, that the current job waits for *targets*.
 
     Outside of jobs it does nothing.
@@ -159,7 +169,7 @@ def blocked(
     """
     here: object = context_or_none()
     if not isinstance(here, Blockable):
-        yield
+        yield None
         return
 
     wait = None if limited or not targets else Wait(targets, is_any)
@@ -168,7 +178,7 @@ def blocked(
 
     here.block(wait)
     try:
-        yield
+        yield wait
     finally:
         here.unblock(wait)
 
@@ -211,7 +221,7 @@ def _reachable(wait: Wait) -> dict[Waitable, Waitable | None]:
     while queue:
         one = queue.popleft()
         for further in one.waits():
-            for target in further.targets:
+            for target in () if further.is_over else further.targets:
                 if target not in came_from and not target.is_finished:
                     came_from[target] = one
                     queue.append(target)
@@ -221,6 +231,9 @@ def _reachable(wait: Wait) -> dict[Waitable, Waitable | None]:
 
 def _leads(waits: Iterable[Wait], stuck: set[Waitable]) -> bool:
     for wait in waits:
+        if wait.is_over:
+            continue
+
         open_targets = [one for one in wait.targets if not one.is_finished]
         if len(open_targets) < len(wait.targets) and wait.is_any:
             continue
@@ -254,7 +267,7 @@ class _Bell:
     def __init__(self, count: int) -> None:
         self._event = anyio.Event()
         self._left = count
-        self.rung: deque[Any] = deque()
+        self.rung: list[Any] = []
 
     def finished(self, one: Any) -> None:
         self.rung.append(one)
@@ -276,8 +289,8 @@ class _Bell:
         self._event = anyio.Event()
 
 
-async def wait_until(targets: Sequence[J], is_any: bool, limit: float) -> None:
-    """Wait until any or all of *targets* have finished, *limit* seconds at most.
+async def wait_until(targets: Sequence[J], limit: float) -> None:
+    """Wait until all of *targets* have finished, *limit* seconds at most.
 
     *targets* holds no finished one and none twice; it may be empty.
     """
@@ -289,8 +302,8 @@ async def wait_until(targets: Sequence[J], is_any: bool, limit: float) -> None:
         await anyio.lowlevel.checkpoint()
         return
 
-    bell = _Bell(1 if is_any else len(targets))
-    with blocked(targets, is_any, limited=limit != math.inf):
+    bell = _Bell(len(targets))
+    with blocked(targets, limited=limit != math.inf):
         try:
             for one in targets:
                 one.watch(bell)
@@ -355,11 +368,15 @@ async def wait_any(*jobs: Jobs[J], timeout: float | None = None) -> WaitResult[J
         RuntimeError: A job lives on another loop.
     """
     limit = seconds(timeout, "timeout")
-    given = flat(jobs)
-    if not any(one.is_finished for one in given):
-        await wait_until(given, True, limit)
+    rest = jobs[0] if len(jobs) == 1 and isinstance(jobs[0], Pending) else None
+    if rest is None:
+        given = flat(jobs)
+        done = [one for one in given if one.is_finished]
+        rest = Pending(_Group([one for one in given if not one.is_finished]))
+        if done:
+            return WaitResult(done, rest)
 
-    return _parted(given)
+    return await rest.wait(limit)
 
 
 async def wait_all(*jobs: Jobs[J], timeout: float | None = None) -> WaitResult[J]:
@@ -370,14 +387,118 @@ async def wait_all(*jobs: Jobs[J], timeout: float | None = None) -> WaitResult[J
     """
     limit = seconds(timeout, "timeout")
     given = flat(jobs)
-    await wait_until([one for one in given if not one.is_finished], False, limit)
-    return _parted(given)
+    await wait_until([one for one in given if not one.is_finished], limit)
+    if all(one.is_finished for one in given):
+        return WaitResult(given, [])
+
+    done = [one for one in given if one.is_finished]
+    return WaitResult(done, [one for one in given if not one.is_finished])
 
 
-def _parted(given: list[J]) -> WaitResult[J]:
-    return WaitResult(
-        [one for one in given if one.is_finished], [one for one in given if not one.is_finished]
-    )
+class _Group(Generic[J]):
+    """Jobs that are waited for together, any of them, again and again.
+
+    Which have ended is a list that only grows; what is pending for somebody is a position
+    in it.
+    """
+
+    def __init__(self, jobs: list[J]) -> None:
+        self.jobs = jobs
+        self.ended: list[J] = []
+        self.bell: _Bell | None = None
+        self._order: dict[J, int] | None = None
+
+    def watch(self) -> None:
+        """Begin to note who ends, for as long as somebody holds the group."""
+        if self.bell is not None:
+            return
+
+        check_loop(self.jobs)
+        self.bell = _Bell(1)
+        self.ended = self.bell.rung
+        for one in self.jobs:
+            if one.is_finished:
+                self.ended.append(one)
+            else:
+                one.watch(self.bell)
+
+        weakref.finalize(self, _unwatch, self.jobs, self.bell).atexit = False
+
+    def in_order(self, jobs: list[J]) -> list[J]:
+        """Return *jobs* in the order in which all of them were given."""
+        if len(jobs) > 1:
+            if self._order is None:
+                self._order = {one: place for place, one in enumerate(self.jobs)}
+
+            jobs.sort(key=self._order.__getitem__)
+
+        return jobs
+
+
+class Pending(Sequence[J]):
+    """The jobs of a group that had not ended when this was made."""
+
+    def __init__(self, group: _Group[J], ended: int = 0) -> None:
+        """Look at *group* from the position where *ended* jobs had ended."""
+        self._group = group
+        self._ended = ended
+        self._jobs: list[J] | None = None
+
+    async def wait(self, limit: float) -> WaitResult[J]:
+        """Wait until one more has ended, *limit* seconds at most."""
+        group = self._group
+        if not self:
+            return WaitResult([], self)
+
+        group.watch()
+        bell = group.bell
+        assert bell is not None
+        if len(group.ended) == self._ended:
+            if not group.jobs[0].loop.is_running_here:
+                check_loop(group.jobs)
+
+            if limit == 0:
+                await anyio.lowlevel.checkpoint()
+            else:
+                bell.reset()
+                with blocked(self, is_any=True, limited=limit != math.inf):
+                    await bell.wait(limit)
+
+        done = list(itertools.islice(group.ended, self._ended, None))
+        return WaitResult(group.in_order(done), Pending(group, len(group.ended)))
+
+    def _listed(self) -> list[J]:
+        if self._jobs is None:
+            gone = set(itertools.islice(self._group.ended, self._ended))
+            self._jobs = [one for one in self._group.jobs if one not in gone]
+
+        return self._jobs
+
+    def __len__(self) -> int:
+        """Return how many they are."""
+        return len(self._group.jobs) - self._ended
+
+    @overload
+    def __getitem__(self, index: int) -> J: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[J]: ...
+    def __getitem__(self, index: int | slice) -> J | list[J]:
+        """Return one, or some, by position."""
+        return self._listed()[index]
+
+    def __iter__(self) -> Iterator[J]:
+        """Iterate over them in the order in which they were given."""
+        return iter(self._listed())
+
+    def __eq__(self, other: object) -> bool:
+        """Compare like a list."""
+        return isinstance(other, Sequence) and self._listed() == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # compared by content
+
+    def __repr__(self) -> str:
+        """Return the list of them."""
+        return repr(self._listed())
 
 
 def as_completed(*jobs: Jobs[J], timeout: float | None = None) -> AsCompleted[J]:
@@ -408,6 +529,7 @@ class AsCompleted(Generic[J]):
         check_loop(self._left)
         self._bell = _Bell(1)
         self._bell.rung.extend(one for one in jobs if one.is_finished)
+        self._taken = 0
         self._deadline = math.inf if limit == math.inf else anyio.current_time() + limit
         for one in self._left:
             one.watch(self._bell)
@@ -425,14 +547,15 @@ class AsCompleted(Generic[J]):
         Raises:
             TimeoutError: The time is over and jobs are left.
         """
-        bell = self._bell
-        if not bell.rung:
+        rung = self._bell.rung
+        if len(rung) == self._taken:
             if not self._left:
                 raise StopAsyncIteration
 
             await self._wait()
 
-        one: J = bell.rung.popleft()
+        one: J = rung[self._taken]
+        self._taken += 1
         self._left.pop(one, None)
         return one
 
@@ -443,7 +566,7 @@ class AsCompleted(Generic[J]):
         with blocked(list(self._left), is_any=True, limited=limited):
             await self._bell.wait(limit)
 
-        if not self._bell.rung:
+        if len(self._bell.rung) == self._taken:
             raise TimeoutError(f"the time is over and {len(self._left)} jobs have not finished")
 
 
