@@ -8,16 +8,19 @@ are: the session keeps the table.
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections import deque
 from typing import Any, Protocol
 
 import anyio
+from anyio import CancelScope
 from anyio.lowlevel import checkpoint, current_token
 
 from ._context import enter_context
 from ._drive import resume
 from ._errors import JobTimeout
+from ._input import open_input
 from ._job import Job, Keeper
 from ._loop import CurrentTask, Loop
 from ._run import JobRun
@@ -181,17 +184,20 @@ class Engine(Keeper):
     # Ending
 
     def _conclude(self, run: JobRun, value: Any, error: BaseException | None) -> None:
+        if run.begun is None and error is None:
+            run.begin()
+
         if run.has_extras:
             run.close()
+
+        if run.job._options.input is not None:
+            self._close_input(run.job)
 
         run.scope = None
         if run.counts:
             self._running -= 1
 
         if error is None and run.demand is None and run.overflow is None:
-            if run.begun is None:
-                run.begin()
-
             self._end(run.job, COMPLETED, value, None)
         elif isinstance(error, LeftBehind):
             self._leave_behind(run, error)
@@ -210,9 +216,7 @@ class Engine(Keeper):
 
         _cut_traceback(error)
         state, reason = judge(run.demand, error, self.loop.cancelled)
-        if state is JobState.COMPLETED:
-            run.begin()
-        else:
+        if state is not JobState.COMPLETED:
             value = None
 
         self._end(run.job, state, value, _reason_for(run, reason))
@@ -220,7 +224,7 @@ class Engine(Keeper):
     def _end(
         self, job: Job[Any], state: JobState, value: Any, reason: BaseException | None
     ) -> None:
-        if reason is not None and not job.is_watched:
+        if reason is not None and not job.is_awaited:
             LOGGER.error("%s (%s) failed: %s", job.label(), job.command, _line_of(reason))
 
         job.finish(state, value, reason)
@@ -232,11 +236,26 @@ class Engine(Keeper):
         if self._writers and self.is_draining:
             self._check_writers()
 
+    def _close_input(self, job: Job[Any]) -> None:
+        """Close what *job* was given to read, read or not, and forget it."""
+        run, source = job.run, job.options.input
+        opened = run.input if isinstance(run, JobRun) else None
+        if opened is None and source is not None:
+            opened = open_input(source, self.loop)
+
+        if opened is not None:
+            opened.close()
+
+        job.forget_input()
+
     def stop(self, job: Job[Any], grace: float) -> None:
         """Tell *job* to end; return at once."""
         if isinstance(job.run, JobRun):
             job.run.end(Demand.STOP, grace)
         elif not job.is_finished:
+            if job.options.input is not None:
+                self._close_input(job)
+
             self._end(job, JobState.STOPPED, None, None)
 
     def stop_all(self, grace: float) -> None:
@@ -258,19 +277,21 @@ class Engine(Keeper):
         self.is_draining = True
         self._check_writers()
 
-    async def shut_down(self, grace: float) -> None:
-        """Stop what still runs and wait for it; leave threads behind that do not end."""
-        self.stop_all(grace)
-        with anyio.move_on_after(grace + LEAVE_SECONDS):
-            await self.idle()
+    async def shut_down(self, grace: float) -> BaseException | None:
+        """Stop what still runs and wait for it; leave threads behind that do not end.
 
+        Returns:
+            A cancellation by asyncio's own ``Task.cancel``, which no shield holds off, if one
+            came meanwhile: to be raised once all is done.
+        """
+        self.stop_all(grace)
+        cancelled = await self._idle_within(grace + LEAVE_SECONDS)
         for run in tuple(self._runs):
             if run.leave is not None:
                 run.leave()
 
         if self._runs:
-            with anyio.move_on_after(LEAVE_SECONDS):
-                await self.idle()
+            cancelled = await self._idle_within(LEAVE_SECONDS) or cancelled
 
         refusing = [run.job.label() for run in self._runs if run.leave is None]
         if refusing:
@@ -279,9 +300,19 @@ class Engine(Keeper):
                 f"that catches its cancellation and goes on cannot be ended from outside"
             )
 
-        await self.idle()
-        while self._spares:
-            await checkpoint()
+        return await self._idle_within(math.inf) or cancelled
+
+    async def _idle_within(self, limit: float) -> BaseException | None:
+        cancelled: BaseException | None = None
+        deadline = self.loop.time() + limit
+        while self.unfinished and self.loop.time() < deadline:
+            try:
+                with CancelScope(deadline=deadline):
+                    await self.idle()
+            except self.loop.cancelled as exc:
+                cancelled = exc
+
+        return cancelled
 
     def _leave_behind(self, run: JobRun, left: LeftBehind) -> None:
         job = run.job
