@@ -1,46 +1,56 @@
-"""PowerShell's background jobs for async Python, on asyncio and trio."""
+"""PowerShell's background jobs for async Python, on asyncio and trio.
 
-from ._capture import capture
-from ._context import (
-    check_stop,
-    cleanup,
-    job_input,
-    stop_requested,
-    write_debug,
-    write_error,
-    write_information,
-    write_output,
-    write_progress,
-    write_verbose,
-    write_warning,
-)
-from ._errors import (
-    AjobsError,
-    DeadlockError,
-    InvalidTransition,
-    JobAborted,
-    JobError,
-    JobNotFinished,
-    JobNotFound,
-    JobStopped,
-    JobStuck,
-    JobTimeout,
-    NoCurrentJob,
-    OutputLimitExceeded,
-    SessionClosed,
-    StopRequested,
-)
-from ._hosted import open_session
-from ._job import Job
-from ._reading import Receipt
-from ._records import Progress, Record, StateChange, Stream
-from ._runner import Emit, Runner
-from ._session import Session, current_job, current_session
-from ._spec import JobSpec
-from ._state import JobState
-from ._waiting import WaitResult, as_completed, wait_all, wait_any
-from .runners.task import TaskRunner
-from .runners.thread import ThreadRunner
+The names below are loaded when they are first used: a worker process that only writes to its
+streams does not load the event loop's side of the library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._capture import capture
+    from ._context import (
+        check_stop,
+        cleanup,
+        job_input,
+        stop_requested,
+        write_debug,
+        write_error,
+        write_information,
+        write_output,
+        write_progress,
+        write_verbose,
+        write_warning,
+    )
+    from ._errors import (
+        AjobsError,
+        DeadlockError,
+        InvalidTransition,
+        JobAborted,
+        JobError,
+        JobNotFinished,
+        JobNotFound,
+        JobStopped,
+        JobStuck,
+        JobTimeout,
+        NoCurrentJob,
+        OutputLimitExceeded,
+        SessionClosed,
+        StopRequested,
+    )
+    from ._hosted import open_session
+    from ._job import Job
+    from ._reading import Receipt
+    from ._records import Progress, Record, StateChange, Stream
+    from ._runner import Emit, Runner
+    from ._session import Session, current_job, current_session
+    from ._spec import JobSpec
+    from ._state import JobState
+    from ._waiting import WaitResult, as_completed, wait_all, wait_any
+    from .runners.task import TaskRunner
+    from .runners.thread import ThreadRunner
 
 __all__ = [
     "AjobsError",
@@ -90,3 +100,68 @@ __all__ = [
     "write_verbose",
     "write_warning",
 ]
+
+#: The module of each public name.
+_HOMES = {
+    "AjobsError": "._errors",
+    "DeadlockError": "._errors",
+    "Emit": "._runner",
+    "InvalidTransition": "._errors",
+    "Job": "._job",
+    "JobAborted": "._errors",
+    "JobError": "._errors",
+    "JobNotFinished": "._errors",
+    "JobNotFound": "._errors",
+    "JobSpec": "._spec",
+    "JobState": "._state",
+    "JobStopped": "._errors",
+    "JobStuck": "._errors",
+    "JobTimeout": "._errors",
+    "NoCurrentJob": "._errors",
+    "OutputLimitExceeded": "._errors",
+    "Progress": "._records",
+    "Receipt": "._reading",
+    "Record": "._records",
+    "Runner": "._runner",
+    "Session": "._session",
+    "SessionClosed": "._errors",
+    "StateChange": "._records",
+    "StopRequested": "._errors",
+    "Stream": "._records",
+    "TaskRunner": ".runners.task",
+    "ThreadRunner": ".runners.thread",
+    "WaitResult": "._waiting",
+    "as_completed": "._waiting",
+    "capture": "._capture",
+    "check_stop": "._context",
+    "cleanup": "._context",
+    "current_job": "._session",
+    "current_session": "._session",
+    "job_input": "._context",
+    "open_session": "._hosted",
+    "stop_requested": "._context",
+    "wait_all": "._waiting",
+    "wait_any": "._waiting",
+    "write_debug": "._context",
+    "write_error": "._context",
+    "write_information": "._context",
+    "write_output": "._context",
+    "write_progress": "._context",
+    "write_verbose": "._context",
+    "write_warning": "._context",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public *name*, once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return __all__

@@ -6,17 +6,20 @@ has finished. This file knows the context of a job, not jobs.
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ._context import JobContext, current_context
+from ._logs import logger
 from ._records import Stream
+
+if TYPE_CHECKING:
+    from ._log_router import LogRouter
 
 __all__ = ("capture",)
 
@@ -66,21 +69,10 @@ class _Router:
         return getattr(self.original, name)
 
 
-class _LogRouter(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        captured = _captured.get()
-        if captured is not None:
-            captured.context.text(_stream_of(record.levelno), self.format(record))
-
-
-def _stream_of(level: int) -> Stream:
-    if level >= logging.ERROR:
-        return Stream.ERROR
-
-    if level >= logging.WARNING:
-        return Stream.WARNING
-
-    return Stream.VERBOSE if level >= logging.INFO else Stream.DEBUG
+def _route_log(stream: Stream, line: str) -> None:
+    captured = _captured.get()
+    if captured is not None:
+        captured.context.text(stream, line)
 
 
 class _Hooks:
@@ -89,7 +81,7 @@ class _Hooks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
-        self._log_router = _LogRouter()
+        self._log_router: LogRouter | None = None
         self._show_warning: Any = None
 
     def add_user(self) -> None:
@@ -107,7 +99,10 @@ class _Hooks:
     def _install(self) -> None:
         sys.stdout = _Router(sys.stdout, Stream.INFORMATION)
         sys.stderr = _Router(sys.stderr, Stream.ERROR)
-        logging.getLogger().addHandler(self._log_router)
+        from ._log_router import LogRouter  # loads `logging`
+
+        self._log_router = LogRouter(_route_log)
+        logger("").addHandler(self._log_router)
         self._show_warning = warnings.showwarning
         warnings.showwarning = self._route_warning
 
@@ -119,7 +114,9 @@ class _Hooks:
         if isinstance(sys.stderr, _Router):
             sys.stderr = sys.stderr.original
 
-        logging.getLogger().removeHandler(self._log_router)
+        if self._log_router is not None:
+            logger("").removeHandler(self._log_router)
+
         if warnings.showwarning == self._route_warning:
             warnings.showwarning = self._show_warning
 

@@ -7,10 +7,10 @@ are: the session keeps the table.
 
 from __future__ import annotations
 
-import logging
 import math
 import warnings
 from collections import deque
+from types import TracebackType
 from typing import Any, Protocol
 
 import anyio
@@ -19,16 +19,15 @@ from anyio.lowlevel import checkpoint, current_token
 
 from ._context import enter_context
 from ._drive import resume
-from ._errors import JobTimeout
+from ._errors import JobTimeout, line_of
 from ._input import open_input
 from ._job import Job, Keeper
+from ._logs import logger
 from ._loop import CurrentTask, Loop
 from ._run import JobRun
 from ._runner import LeftBehind, Runner
 from ._spec import JobSpec
 from ._state import Demand, JobState, judge
-
-LOGGER = logging.getLogger("ajobs")
 
 # Looked up once: on Python 3.11 reading a member off its class costs as much as a call.
 NOT_STARTED = JobState.NOT_STARTED
@@ -81,7 +80,6 @@ class Engine(Keeper):
         self._spares = 0
         self._queue: deque[Job[Any]] = deque()
         self._runs: dict[JobRun, None] = {}
-        self._writers: dict[JobRun, None] = {}
         self._idle: anyio.Event | None = None
 
     # Starting
@@ -193,6 +191,8 @@ class Engine(Keeper):
         if run.job._options.input is not None:
             self._close_input(run.job)
 
+        # The context holds the run: without this the two would hold each other.
+        del run.context
         run.scope = None
         if run.counts:
             self._running -= 1
@@ -225,16 +225,13 @@ class Engine(Keeper):
         self, job: Job[Any], state: JobState, value: Any, reason: BaseException | None
     ) -> None:
         if reason is not None and not job.is_awaited:
-            LOGGER.error("%s (%s) failed: %s", job.label(), job.command, _line_of(reason))
+            logger().error("%s (%s) failed: %s", job.label(), job.command, line_of(reason))
 
         job.finish(state, value, reason)
         self.unfinished -= 1
         self._owner.job_ended(job)
         if not self.unfinished and self._idle is not None:
             self._idle.set()
-
-        if self._writers and self.is_draining:
-            self._check_writers()
 
     def _close_input(self, job: Job[Any]) -> None:
         """Close what *job* was given to read, read or not, and forget it."""
@@ -275,7 +272,8 @@ class Engine(Keeper):
     def start_draining(self) -> None:
         """From now on a writer that waits for room fails when nobody is left to read."""
         self.is_draining = True
-        self._check_writers()
+        for run in self._runs:
+            run.job.open_log().wake_writers()
 
     async def shut_down(self, grace: float) -> BaseException | None:
         """Stop what still runs and wait for it; leave threads behind that do not end.
@@ -353,27 +351,14 @@ class Engine(Keeper):
 
     def stuck(self, job: Job[Any]) -> None:
         """Report that *job* has outlasted the grace of its stop."""
-        LOGGER.warning("%s (%s): %s", job.label(), job.command, job.status_message)
-
-    def writer_waits(self, run: JobRun) -> None:
-        """Note that *run* waits for room in its job's output."""
-        self._writers[run] = None
-        if self.is_draining:
-            self._check_writers()
-
-    def _check_writers(self) -> None:
-        for run in tuple(self._writers):
-            if not run.is_waiting_for_room:
-                del self._writers[run]
-            elif not run.job.open_log().has_readers:
-                run.readers_have_gone()
+        logger().warning("%s (%s): %s", job.label(), job.command, job.status_message)
 
     def warn(self, message: str) -> None:
         """Give the user a RuntimeWarning; where warnings are errors, log it instead."""
         try:
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         except RuntimeWarning:
-            LOGGER.warning("%s", message)
+            logger().warning("%s", message)
 
 
 def _enter(run: JobRun, runner: Runner, spec: JobSpec) -> bool:
@@ -409,28 +394,26 @@ def _reason_for(run: JobRun, reason: BaseException | None) -> BaseException | No
 
 
 def _cut_traceback(error: BaseException | None) -> None:
-    """Cut our own frames off the front: they help nobody, and hold on to the task."""
+    """Cut the frames before the job's own code off: they help nobody, and pin the task."""
     if error is None:
         return
 
     frames = error.__traceback__
-    while frames is not None and _is_ours(frames.tb_frame.f_globals.get("__name__", "")):
+    while frames is not None and _package(frames) in _BELOW:
         frames = frames.tb_next
+
+    if frames is None:
+        # A job that is a function of one of those libraries.
+        frames = error.__traceback__
+        while frames is not None and _package(frames) == "ajobs":
+            frames = frames.tb_next
 
     error.__traceback__ = frames
 
 
-def _is_ours(module: str) -> bool:
-    return module in _OURS
+def _package(frames: TracebackType) -> str:
+    return str(frames.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
-_OURS = frozenset({"ajobs._engine", "ajobs._drive", "ajobs.runners.task", "ajobs.runners.thread"})
-
-
-def _line_of(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  # a user's __str__ may do anything
-        text = "(its message cannot be shown)"
-
-    return f"{type(error).__name__}: {text}".splitlines()[0]
+#: What stands between the event loop and a job's code, in a task or a thread.
+_BELOW = frozenset({"ajobs", "anyio", "asyncio", "concurrent", "outcome", "threading", "trio"})

@@ -8,7 +8,6 @@ file knows sources and readers, not jobs.
 from __future__ import annotations
 
 import inspect
-import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
@@ -17,10 +16,11 @@ from typing import Any
 import anyio
 from anyio import CancelScope
 
+from ._logs import logger
 from ._loop import Loop
 from ._spec import Input
 
-LOGGER = logging.getLogger("ajobs")
+CLOSE_FAILED = "closing the input of a job failed"
 
 #: Seconds that a source may take to close.
 CLOSE_SECONDS = 5.0
@@ -73,10 +73,12 @@ class _SyncInput(JobInput):
             raise StopAsyncIteration from None
 
     def close(self) -> None:
-        close = getattr(self._iterator, "close", None)
-        self._iterator = iter(())
-        if close is not None and inspect.isgenerator(close.__self__):
-            close()
+        iterator, self._iterator = self._iterator, iter(())
+        if inspect.isgenerator(iterator):
+            try:
+                iterator.close()
+            except Exception:  # noqa: BLE001  # it must not end whoever ends the job
+                logger().warning(CLOSE_FAILED, exc_info=True)
 
 
 class _Ask:
@@ -147,15 +149,17 @@ class _AsyncInput(JobInput):
             self._error = ask.error
 
     async def _pull(self) -> None:
+        iterator = None
         try:
             with self._loop.scope() as self._scope:
                 if not self._has_ended:
-                    await self._serve(aiter(self._source))
+                    iterator = aiter(self._source)
+                    await self._serve(iterator)
         except BaseException as exc:  # noqa: BLE001  # the reader gets it, whatever it is
             self._error = exc
         finally:
             self._has_ended = True
-            await self._close_source()
+            await self._close_each(iterator, self._source)
             while self._asks:
                 error, self._error = self._error, StopAsyncIteration()
                 self._asks.popleft().serve(None, error)
@@ -176,17 +180,18 @@ class _AsyncInput(JobInput):
             else:
                 self._unclaimed.append(item)
 
-    async def _close_source(self) -> None:
+    async def _close_each(self, *sources: object) -> None:
         # `aclose` of an async generator or a receive stream; it runs in the pulling task, and
         # a source that hangs there must not keep the session open for ever.
-        aclose = getattr(self._source, "aclose", None)
-        if aclose is not None:
-            with self._loop.scope() as scope:
-                scope.deadline = self._loop.time() + CLOSE_SECONDS
-                try:
-                    await aclose()
-                except Exception:  # noqa: BLE001
-                    LOGGER.warning("closing the input of a job failed", exc_info=True)
+        for source in {id(one): one for one in sources}.values():
+            aclose = getattr(source, "aclose", None)
+            if aclose is not None:
+                with self._loop.scope() as scope:
+                    scope.deadline = self._loop.time() + CLOSE_SECONDS
+                    try:
+                        await aclose()
+                    except Exception:  # noqa: BLE001
+                        logger().warning(CLOSE_FAILED, exc_info=True)
 
     def close(self) -> None:
         self._has_ended = True

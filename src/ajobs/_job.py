@@ -7,29 +7,29 @@ of the one who keeps it is the `Keeper` below.
 from __future__ import annotations
 
 import itertools
-import math
 import os
-import traceback
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Sequence
 from contextvars import Context
-from datetime import datetime
 from time import time
 from types import FunctionType, TracebackType
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, overload
 
 import anyio
 
 from ._checks import command_of, count, one_of, seconds
-from ._errors import JobNotFinished, JobStopped, JobStuck
+from ._errors import JobNotFinished, JobStopped, JobStuck, line_of
 from ._log import Log, streams_of
 from ._loop import Loop
 from ._reading import Follower, KeepingReceipt, Readable, Receipt, save
-from ._records import Entry, Progress, Record, StateChange, Stream, aware
+from ._records import Progress, Record, StateChange, Stream, aware
 from ._spec import JobOptions, JobSpec
 from ._state import TRANSITIONS, JobState, refuse_move
 from ._waiting import Wait, blocked, check_loop, current_subject, wait_until
+
+if TYPE_CHECKING:
+    import uuid
+    from datetime import datetime
 
 __all__ = ("Job",)
 
@@ -149,6 +149,8 @@ class Job(Readable, Generic[T_co]):
     def instance_id(self) -> uuid.UUID:
         """A number that no other job anywhere has."""
         if self._instance_id is None:
+            import uuid  # slow to load, and seldom asked for
+
             self._instance_id = uuid.uuid4()
 
         return self._instance_id
@@ -252,8 +254,7 @@ class Job(Readable, Generic[T_co]):
     def status_message(self) -> str:
         """One line on where it stands, for people; empty when the state says it all."""
         if self._state is JobState.FAILED and self._ending is not None:
-            reason = self._ending.reason
-            return "".join(traceback.format_exception_only(reason)).strip().splitlines()[0]
+            return line_of(self._ending.reason)
 
         if self._state is JobState.STOPPING:
             if self.run is not None and self.run.is_stuck:
@@ -335,7 +336,11 @@ class Job(Readable, Generic[T_co]):
                 f"for ever; use follow() to read without taking"
             )
 
-    def follow(self, states: bool = False) -> Follower:
+    @overload
+    def follow(self, states: Literal[False] = False) -> Follower[Record]: ...
+    @overload
+    def follow(self, states: Literal[True]) -> Follower[Record | StateChange]: ...
+    def follow(self, states: bool = False) -> Follower[Any]:
         """Iterate over every record that the job holds, then over each as it is written.
 
         Nothing is taken, and each follower has a position of its own. The iteration ends

@@ -36,6 +36,7 @@ class Log:
 
     Attributes:
         listeners: To be called by the owner, on the loop, after something was written.
+        on_no_readers: Called, in any thread, when the last reader has gone.
         limit: Most unread output, error and warning records; None for no bound.
         unread: How many there are now.
         had_errors: Whether an error record was ever written.
@@ -53,6 +54,7 @@ class Log:
         "dropped",
         "had_errors",
         "limit",
+        "on_no_readers",
         "listeners",
         "progress",
         "unread",
@@ -70,7 +72,8 @@ class Log:
         self._seq = 0
         self._lock = threading.Lock()
         self._feeds: list[weakref.ref[Feed]] = []
-        self._readers: weakref.WeakSet[Any] | None = None
+        self._readers: set[weakref.ref[object]] = set()
+        self.on_no_readers: Callable[[], object] | None = None
         self.listeners: dict[Callable[[], object], None] = {}
         self._room_waiters: list[Callable[[], object]] = []
 
@@ -151,12 +154,14 @@ class Log:
 
     def when_room(self, callback: Callable[[], object]) -> None:
         """Call *callback* once, at the next taking of records that makes room."""
-        self._room_waiters.append(callback)
+        with self._lock:
+            self._room_waiters.append(callback)
 
     def forget_room(self, callback: Callable[[], object]) -> None:
         """Do not call *callback* any more."""
-        if callback in self._room_waiters:
-            self._room_waiters.remove(callback)
+        with self._lock:
+            if callback in self._room_waiters:
+                self._room_waiters.remove(callback)
 
     @property
     def has_room_waiters(self) -> bool:
@@ -165,23 +170,31 @@ class Log:
 
     def wake_writers(self) -> None:
         """Let all writers that wait for room look again."""
-        waiters, self._room_waiters = self._room_waiters, []
+        with self._lock:
+            waiters, self._room_waiters = self._room_waiters, []
+
         for callback in waiters:
             callback()
 
     # Reading
 
+    def wake_readers(self) -> None:
+        """Let all listeners look again; on the loop only."""
+        for listener in tuple(self.listeners):
+            listener()
+
     def add_reader(self, reader: object) -> None:
         """Note that *reader* means to take records, for as long as it is alive."""
-        if self._readers is None:
-            self._readers = weakref.WeakSet()
-
-        self._readers.add(reader)
+        self._readers.add(weakref.ref(reader, self._drop))
 
     def drop_reader(self, reader: object) -> None:
         """Note that *reader* takes no more."""
-        if self._readers is not None:
-            self._readers.discard(reader)
+        self._drop(weakref.ref(reader, self._drop))
+
+    def _drop(self, reader: weakref.ref[object]) -> None:
+        self._readers.discard(reader)
+        if not self._readers and self.on_no_readers is not None:
+            self.on_no_readers()
 
     @property
     def has_readers(self) -> bool:
@@ -225,11 +238,17 @@ class Log:
         return taken
 
     def put_back(self, entries: list[Entry]) -> None:
-        """Put taken records back in front, in their old order."""
+        """Put taken records back where they were, also among what others have put back."""
         with self._lock:
-            for entry in reversed(entries):
-                self._held.setdefault(entry[2], deque()).appendleft(entry)
-                self.unread += entry[2] in _LOSSLESS
+            for stream in {entry[2] for entry in entries}:
+                mine = [entry for entry in entries if entry[2] is stream]
+                held = self._held[stream] = deque(self._ordered((mine, self._held.get(stream, ()))))
+                if stream in _LOSSLESS:
+                    self.unread += len(mine)
+
+                while stream not in _LOSSLESS and len(held) > KEPT:
+                    held.popleft()
+                    self.dropped[stream] += 1
 
     def peek(self, streams: Streams) -> list[Entry]:
         """Return the held records of *streams*, oldest first, and leave them."""

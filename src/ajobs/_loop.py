@@ -7,7 +7,6 @@ thread, and timers without a task each. It knows no jobs.
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import itertools
 import math
@@ -208,60 +207,61 @@ class TrioTask(CurrentTask):
 class AsyncioLoop(Loop):
     """Root tasks of asyncio: a cancellation of the owner's task does not reach them."""
 
-    cancelled = asyncio.CancelledError
-
     def __init__(self) -> None:
         super().__init__()
+        # asyncio is running, so it is loaded; importing it here keeps it out of trio programs
+        # and of `import ajobs`, whose time it would more than double.
+        self._asyncio = asyncio = sys.modules["asyncio"]
+        self.cancelled = asyncio.CancelledError
         self._loop = asyncio.get_running_loop()
         self.one_job_per_task = self._loop.get_debug()
         self._context = copy_context()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[Any] = set()
+        self._live = 0
         self._on_empty: anyio.Event | None = None
 
     @property
     def is_running_here(self) -> bool:
         try:
-            return asyncio.get_running_loop() is self._loop
+            return bool(self._asyncio.get_running_loop() is self._loop)
         except RuntimeError:
             return False
 
     def current_task(self) -> CurrentTask:
-        return CurrentTask(asyncio.current_task(self._loop))
+        return CurrentTask(self._asyncio.current_task(self._loop))
 
     def time(self) -> float:
-        return self._loop.time()
+        return float(self._loop.time())
 
     def spawn(self, fn: AsyncFn, name: str) -> None:
-        self._loop.call_soon(self._spawn_now, fn, name)
+        self._live += 1
+        self._create(fn, name, self._hold)
 
-    def _spawn_now(self, fn: AsyncFn, name: str) -> None:
-        task = self._loop.create_task(self._held(fn), name=name, context=self._context)
-        self._tasks.add(task)
+    def _hold(self, task: Any) -> None:
+        self._tasks.add(task)  # asyncio itself holds its tasks by weak references only
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: Any) -> None:
+        self._tasks.discard(task)
+        self._live -= 1
+        if self._on_empty is not None and not self._live:
+            self._on_empty.set()
 
     def spawn_worker(self, fn: AsyncFn) -> None:
-        loop = self._loop
-        if loop.get_task_factory() is None:
-            loop.create_task(fn(), name="ajobs worker", context=self._context)
+        self._create(fn, "ajobs worker", None)
+
+    def _create(self, fn: AsyncFn, name: str, then: Callable[[Any], object] | None) -> None:
+        if self._loop.get_task_factory() is None:
+            self._create_now(fn, name, then)
         else:
             # An eager task factory would run the first step right here, inside the caller's
             # `start`, and a chain of jobs that start jobs would end in a RecursionError.
-            loop.call_soon(self._spawn_worker_now, fn)
+            self._loop.call_soon(self._create_now, fn, name, then)
 
-    def _spawn_worker_now(self, fn: AsyncFn) -> None:
-        self._loop.create_task(fn(), name="ajobs worker", context=self._context)
-
-    async def _held(self, fn: AsyncFn) -> None:
-        # asyncio itself holds its tasks by weak references only. Leaving the set here, not in
-        # a done callback, saves a turn of the loop for each task.
-        try:
-            await fn()
-        finally:
-            task = asyncio.current_task()
-            if task is not None:
-                self._tasks.discard(task)
-
-            if self._on_empty is not None and not self._tasks:
-                self._on_empty.set()
+    def _create_now(self, fn: AsyncFn, name: str, then: Callable[[Any], object] | None) -> None:
+        task = self._loop.create_task(fn(), name=name, context=self._context)
+        if then is not None:
+            then(task)
 
     def _post(self, callback: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(callback)
@@ -271,12 +271,12 @@ class AsyncioLoop(Loop):
 
     async def join(self) -> BaseException | None:
         cancelled: BaseException | None = None
-        while self._tasks:
+        while self._live:
             self._on_empty = anyio.Event()
             try:
                 with self.scope():
                     await self._on_empty.wait()
-            except asyncio.CancelledError as exc:
+            except self.cancelled as exc:
                 cancelled = exc
 
         return cancelled
@@ -348,19 +348,23 @@ class TrioLoop(Loop):
 
 
 def current_loop() -> Loop:
-    """Return the loop that runs here, in a form that its caller may enter.
+    """Return the loop that runs here, in a form that its caller may open.
 
     Raises:
         RuntimeError: No event loop runs here (anyio's `NoEventLoopError`).
     """
-    native = current_token().native_token
-    return AsyncioLoop() if isinstance(native, asyncio.AbstractEventLoop) else TrioLoop()
+    return AsyncioLoop() if _is_asyncio(current_token().native_token) else TrioLoop()
 
 
 def spawn_root(fn: AsyncFn, name: str) -> object:
     """Start a task that belongs to the loop itself; keep what is returned while it runs."""
-    native = current_token().native_token
-    if isinstance(native, asyncio.AbstractEventLoop):
+    native: Any = current_token().native_token
+    if _is_asyncio(native):
         return native.create_task(fn(), name=name)
 
     return sys.modules["trio"].lowlevel.spawn_system_task(fn, name=name, context=copy_context())
+
+
+def _is_asyncio(native: object) -> bool:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(native, asyncio.AbstractEventLoop)

@@ -6,13 +6,11 @@ nothing behind. This file knows what can be read, not jobs.
 
 from __future__ import annotations
 
-import json
 import os
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, Literal, Self
+from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import anyio
 from anyio import CapacityLimiter, EndOfStream, WouldBlock
@@ -117,6 +115,7 @@ class Receipt(ObjectReceiveStream[Any]):
             self._raise_failure()
         except BaseException:
             log.put_back(taken)
+            log.wake_readers()
             raise
         finally:
             log.drop_reader(self)
@@ -283,7 +282,10 @@ class KeepingReceipt(Receipt):
         await super().aclose()
 
 
-class Follower:
+T = TypeVar("T", Record, Record | StateChange)
+
+
+class Follower(Generic[T]):
     """Every record that a job still holds, then each as it is written; nothing is consumed.
 
     Iterate with ``async for``; it ends when the job has finished. Leave it whenever you like.
@@ -300,7 +302,7 @@ class Follower:
         """Return itself: a follower has one position."""
         return self
 
-    async def __anext__(self) -> Record | StateChange:
+    async def __anext__(self) -> T:
         """Return the next record, waiting for it."""
         self._since_wait += 1
         if self._since_wait > BURST:
@@ -310,7 +312,8 @@ class Follower:
         while True:
             told = self._next()
             if told is not None:
-                return told if isinstance(told, StateChange) else Record.of(told)
+                found: Any = told if isinstance(told, StateChange) else Record.of(told)
+                return cast("T", found)
 
             if self._job.is_finished:
                 raise StopAsyncIteration
@@ -373,6 +376,7 @@ async def _write_batch(
             await write("".join([line_of(entry) for entry in batch]))
         except BaseException:
             log.put_back(batch)
+            log.wake_readers()
             raise
 
 
@@ -385,6 +389,8 @@ def _tagged_line(entry: Entry) -> str:
 
 
 def _json_line(entry: Entry) -> str:
+    import json  # as above
+
     record = Record.of(entry)
     fields = {
         "seq": record.seq,
@@ -407,7 +413,10 @@ async def _open_file(
         ) as file:
             yield file.write
     else:
-        import aiofiles  # noqa: PLC0415  # loaded by those who save
+        # Loaded by those who save.
+        from concurrent.futures import ThreadPoolExecutor
+
+        import aiofiles
 
         with ThreadPoolExecutor(1, "ajobs save") as executor:
             async with aiofiles.open(

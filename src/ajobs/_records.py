@@ -7,9 +7,11 @@ runners; it uses the standard library only, since far workers import it too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = ("Progress", "Record", "StateChange", "Stream")
 
@@ -40,6 +42,8 @@ Entry: TypeAlias = tuple[int, float, Stream, object]
 
 def aware(seconds: float) -> datetime:
     """Return Unix time *seconds* as an aware datetime in UTC."""
+    from datetime import UTC, datetime  # many never look at a time
+
     return datetime.fromtimestamp(seconds, UTC)
 
 

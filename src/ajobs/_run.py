@@ -57,9 +57,6 @@ class RunOwner(Protocol):
     def resumed(self) -> object:
         """It counts again."""
 
-    def writer_waits(self, run: JobRun) -> object:
-        """*run* waits for room in its job's output."""
-
     def stuck(self, job: Job[Any]) -> object:
         """*job* was told to end and its code has outlasted its grace."""
 
@@ -92,8 +89,6 @@ class JobRun(JobContext, Blockable):
     _on_deadline: tuple[Callable[[], object], ...] = ()
     _is_wake_posted: bool = False
     leave: Callable[[], object] | None = None
-    is_waiting_for_room: int = 0
-    is_abandoned_by_readers: bool = False
 
     # How far its code is, for the engine.
     coro: Coroutine[Any, Any, Any]
@@ -366,7 +361,7 @@ class JobRun(JobContext, Blockable):
         if self.demand is not None:
             raise StopRequested("the job was asked to stop while it waited for room")
 
-        if self.is_abandoned_by_readers:
+        if self._owner.is_draining and not log.has_readers:
             error = OutputLimitExceeded(
                 f"{self.job.label()} waits for room in its output, which holds {log.unread} "
                 f"records, and the session is ending with nobody left to read them"
@@ -376,12 +371,15 @@ class JobRun(JobContext, Blockable):
 
     def _begin_room_wait(self) -> None:
         self.block(None)
-        self.is_waiting_for_room += 1
-        self._owner.writer_waits(self)
+        self.job.open_log().on_no_readers = self._look_again_soon
 
     def _end_room_wait(self) -> None:
-        self.is_waiting_for_room -= 1
+        self.job.open_log().on_no_readers = None
         self.unblock(None)
+
+    def _look_again_soon(self) -> None:
+        # Readers may be dropped in any thread; writers are woken on the loop.
+        self._owner.loop.call_soon(self.job.open_log().wake_writers)
 
     async def wait_for_room(self) -> None:
         """Wait, as a task, while the output is full."""
@@ -402,12 +400,6 @@ class JobRun(JobContext, Blockable):
                     log.forget_room(event.set)
         finally:
             self._end_room_wait()
-
-    def readers_have_gone(self) -> None:
-        """Fail the job: it waits for room and nobody will make any."""
-        self.is_abandoned_by_readers = True
-        if self.job._log is not None:
-            self.job._log.wake_writers()
 
     def stop_requested(self) -> bool:
         """Tell whether the job was told to end."""
@@ -441,6 +433,8 @@ class JobRun(JobContext, Blockable):
                 return await self.next_input()
             except StopAsyncIteration:
                 return _END
+            finally:
+                self._on_stop = tuple(one for one in self._on_stop if one != scope.cancel)
 
         raise StopRequested("the job was asked to stop while it waited for input")
 

@@ -6,16 +6,14 @@ and stopped is the engine's business.
 
 from __future__ import annotations
 
-import logging
 import math
 import weakref
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
 from contextvars import ContextVar, Token, copy_context
-from datetime import datetime
 from inspect import CO_COROUTINE
 from types import FunctionType, TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeVar, TypeVarTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, TypeVarTuple, overload
 
 import anyio
 from anyio import CancelScope
@@ -26,6 +24,7 @@ from ._errors import JobNotFinished, JobNotFound, JobStuck, NoCurrentJob, Sessio
 from ._following import SessionFollower
 from ._input import check_input
 from ._job import Job
+from ._logs import logger
 from ._loop import Loop, current_loop
 from ._named import NAMES, HostedRunner, make_runner
 from ._reading import Receipt
@@ -35,9 +34,10 @@ from ._state import JobState
 from ._table import one_by_id, one_by_name, select
 from ._waiting import Jobs, current_subject, flat
 
-__all__ = ("Session", "current_job", "current_session")
+if TYPE_CHECKING:
+    from datetime import datetime
 
-LOGGER = logging.getLogger("ajobs")
+__all__ = ("Session", "current_job", "current_session")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -103,7 +103,7 @@ class Session:
             output_limit=count(output_limit, "output_limit"), overflow=overflow
         )
         self._table: dict[int, Job[Any]] = {}
-        self._finished: deque[int] = deque()
+        self._finished: dict[int, None] = {}
         self._unseen: dict[Job[Any], None] = {}
         self._unseen_count = 0
         self._runners: dict[str, Runner] = {}
@@ -208,7 +208,7 @@ class Session:
             reason = job.unseen_reason
             note = f"{job.label()} ({job.command}) had failed: {type(reason).__name__}: {reason}"
             ended_by.add_note(note)
-            LOGGER.error("%s", note)
+            logger().error("%s", note)
 
         if self._unseen_count > len(self._unseen):
             ended_by.add_note(f"{self._unseen_count} jobs had failed in all")
@@ -581,6 +581,7 @@ class Session:
             raise JobStuck(f"told to end, and still running: {', '.join(stuck)}")
 
     def _forget(self, job: Job[Any]) -> None:
+        self._finished.pop(job._id, None)
         if self._table.pop(job._id, None) is not None:
             for follower in self._followers:
                 follower.forget(job)
@@ -598,11 +599,11 @@ class Session:
             self.job_drained(job)
 
         if self._retain is not None:
-            self._finished.append(job._id)
+            if job._id in self._table:
+                self._finished[job._id] = None
+
             while len(self._finished) > self._retain:
-                old = self._table.get(self._finished.popleft())
-                if old is not None:
-                    self._forget(old)
+                self._forget(self._table[next(iter(self._finished))])
 
     def job_seen(self, job: Job[Any]) -> None:
         """Somebody has seen that *job* failed."""

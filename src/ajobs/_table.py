@@ -8,13 +8,15 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._checks import count
 from ._errors import JobNotFound
 from ._job import Job
 from ._state import JobState
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Table: TypeAlias = Mapping[int, Job[Any]]
 

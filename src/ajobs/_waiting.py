@@ -204,9 +204,12 @@ def refuse_ring(waiting: Waitable, wait: Wait) -> None:
     found = [one for one in reversed(came_from) if one is not waiting]
     growing = True
     while growing:
-        now = {one for one in found if one not in stuck and _leads(one.waits(), stuck)}
-        stuck |= now
-        growing = bool(now)
+        before = len(stuck)
+        for one in found:
+            if one not in stuck and _leads(one.waits(), stuck):
+                stuck.add(one)
+
+        growing = len(stuck) > before
 
     if _leads([wait], stuck):
         raise DeadlockError(_ring(waiting, came_from))

@@ -8,13 +8,15 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
 from functools import partial
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import anyio
 from anyio import CancelScope, CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
+from anyio.lowlevel import current_token
 
 from .._checks import count, kind_of
 from .._context import check_stop, stop_requested, write_output
+from .._errors import JobAborted
 from .._loop import current_loop
 from .._runner import Emit, LeftBehind, Runner
 from .._spec import JobSpec
@@ -47,15 +49,17 @@ class ThreadRunner(Runner):
             ValueError: *max_threads* is below 1.
             TypeError: *initializer* is an async function or cannot be called.
         """
-        count(max_threads, "max_threads")
+        if count(max_threads, "max_threads") is None:
+            raise TypeError("max_threads must be an int: threads without bound are never right")
+
         if initializer is not None and kind_of(initializer).is_async:
             raise TypeError("initializer must be a plain function: it runs in a bare thread")
 
         self._max_threads = max_threads
         self._initializer = initializer
         self._initialized = threading.local()
-        # A limiter belongs to one loop; the runner may serve several, one after the other.
-        self._limiter: RunVar[CapacityLimiter] = RunVar(f"ajobs threads {id(self)}")
+        # A limiter belongs to one loop, and must not outlive it; the runner may serve several.
+        self._limiters: WeakKeyDictionary[Any, CapacityLimiter] = WeakKeyDictionary()
 
     async def run(self, spec: JobSpec, emit: Emit) -> Any:
         """Run the function in a thread and wait for it, whatever is asked meanwhile."""
@@ -74,10 +78,10 @@ class ThreadRunner(Runner):
         raise LeftBehind(call.on_end)
 
     def _places(self) -> CapacityLimiter:
-        limiter = self._limiter.get(None)
+        loop = current_token().native_token
+        limiter = self._limiters.get(loop)
         if limiter is None:
-            limiter = CapacityLimiter(self._max_threads)
-            self._limiter.set(limiter)
+            limiter = self._limiters[loop] = CapacityLimiter(self._max_threads)
 
         return limiter
 
@@ -102,6 +106,11 @@ class _Call:
     def __call__(self) -> Any:
         try:
             value = self._run()
+        except KeyboardInterrupt as exc:
+            # In a thread it is not the user's Ctrl-C; let through, it would end the program.
+            aborted = JobAborted("the job's code raised KeyboardInterrupt in its thread")
+            self._ended(None, aborted)
+            raise aborted from exc
         except BaseException as exc:
             self._ended(None, exc)
             raise

@@ -1,0 +1,1 @@
+"""ajobs beside its peers: the same work, in the same run, as ratios."""
