@@ -59,7 +59,7 @@ class Owner(Protocol):
     def job_drained(self, job: Job[Any]) -> object:
         """Records of *job*, which has finished, were taken."""
 
-    def interrupted(self, error: BaseException) -> object:
+    def interrupted(self) -> object:
         """The program is being ended (Ctrl-C) while a job's code ran."""
 
 
@@ -205,9 +205,9 @@ class Engine(Keeper):
             self._judge(run, value, error)
 
     def _judge(self, run: JobRun, value: Any, error: BaseException | None) -> None:
-        if isinstance(error, KeyboardInterrupt):
+        if _is_interrupt(error):
             # Not an outcome of this job: it is the program that is being ended.
-            self._owner.interrupted(error)
+            self._owner.interrupted()
             run.demand = run.demand or Demand.STOP
             error = None
 
@@ -391,6 +391,14 @@ def _reason_for(run: JobRun, reason: BaseException | None) -> BaseException | No
     late = JobTimeout(f"{job.label()} ran longer than its timeout of {job.options.timeout:g} s")
     late.__cause__ = reason
     return late
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Tell whether *error* is a Ctrl-C, or a group with one in it: what task groups make of it."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(KeyboardInterrupt) is not None
+
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _cut_traceback(error: BaseException | None) -> None:

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from contextvars import copy_context
+from types import FunctionType
 from typing import Any
 
 import anyio
@@ -56,6 +57,14 @@ class Loop(ABC):
     def in_thread(self) -> bool:
         """True in the thread that runs this loop, whether the loop is running or not."""
         return threading.get_ident() == self._thread
+
+    def protect(self, *owners: type) -> None:
+        """Let a Ctrl-C never break off a method of *owners* in its middle.
+
+        asyncio turns the signal into a cancellation of the main task. trio raises it in
+        whatever code runs, unless that is marked; then it reaches the main task at its next
+        checkpoint, and so leaves through the block that owns the jobs.
+        """
 
     @property
     @abstractmethod
@@ -213,6 +222,7 @@ class AsyncioLoop(Loop):
         # and of `import ajobs`, whose time it would more than double.
         self._asyncio = asyncio = sys.modules["asyncio"]
         self.cancelled = asyncio.CancelledError
+        self._get_running: Callable[[], object] = asyncio.get_running_loop
         self._loop = asyncio.get_running_loop()
         self.one_job_per_task = self._loop.get_debug()
         self._context = copy_context()
@@ -223,7 +233,7 @@ class AsyncioLoop(Loop):
     @property
     def is_running_here(self) -> bool:
         try:
-            return bool(self._asyncio.get_running_loop() is self._loop)
+            return self._get_running() is self._loop
         except RuntimeError:
             return False
 
@@ -297,6 +307,12 @@ class TrioLoop(Loop):
         self._nursery: Any = None
         self._live = 0
         self._on_empty: anyio.Event | None = None
+
+    def protect(self, *owners: type) -> None:
+        for owner in (Loop, TrioLoop, Timer, *owners):
+            for member in vars(owner).values():
+                if isinstance(member, FunctionType):
+                    self._trio.lowlevel.enable_ki_protection(member)
 
     @property
     def is_running_here(self) -> bool:

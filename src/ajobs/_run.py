@@ -282,7 +282,7 @@ class JobRun(JobContext, Blockable):
     def is_full(self) -> bool:
         """True while `room` would wait."""
         log = self.job._log
-        return log is not None and log.is_full
+        return log is not None and log.is_full and self.job._options.overflow == "wait"
 
     def room(self) -> Awaitable[None]:
         """Wait while the job's output is full."""
@@ -384,7 +384,7 @@ class JobRun(JobContext, Blockable):
     async def wait_for_room(self) -> None:
         """Wait, as a task, while the output is full."""
         log = self.job._log
-        if log is None or not log.is_full:
+        if log is None or not self.is_full:
             await checkpoint()
             return
 

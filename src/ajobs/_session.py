@@ -24,10 +24,12 @@ from ._errors import JobNotFinished, JobNotFound, JobStuck, NoCurrentJob, Sessio
 from ._following import SessionFollower
 from ._input import check_input
 from ._job import Job
+from ._log import Log
 from ._logs import logger
 from ._loop import Loop, current_loop
 from ._named import NAMES, HostedRunner, make_runner
 from ._reading import Receipt
+from ._run import JobRun
 from ._runner import Runner
 from ._spec import Input, JobOptions, JobSpec
 from ._state import JobState
@@ -108,9 +110,10 @@ class Session:
         self._unseen_count = 0
         self._runners: dict[str, Runner] = {}
         self._followers: weakref.WeakSet[SessionFollower] = weakref.WeakSet()
+        self._is_followed = False
         self._phase: str = "not entered"
         self._accepts = False
-        self._interrupt: BaseException | None = None
+        self._is_interrupted = False
         self._token: Token[Session] | None = None
 
     # Entering and leaving
@@ -121,6 +124,7 @@ class Session:
             raise RuntimeError("a session is entered once: make a new one")
 
         self._loop: Loop = current_loop()
+        self._loop.protect(Session, Engine, JobRun, Job, Log)
         await self._loop.open()
         self._engine = Engine(self._loop, self._throttle, self._stop_grace, self)
         self._scope = CancelScope()
@@ -179,8 +183,8 @@ class Session:
         if self._engine.left_behind:
             self._engine.warn(self._left_message())
 
-        if self._interrupt is not None:
-            raise self._interrupt.with_traceback(None)
+        if self._is_interrupted:
+            raise KeyboardInterrupt
 
         if ended_by is not None:
             self._attach_unseen(ended_by)
@@ -408,7 +412,7 @@ class Session:
 
         job: Job[Any] = Job(self._engine, runner, spec, context)
         self._table[job._id] = job
-        if self._followers:
+        if self._is_followed:
             for follower in self._followers:
                 follower.add(job)
 
@@ -515,6 +519,7 @@ class Session:
             follower.add(job)
 
         self._followers.add(follower)
+        self._is_followed = True
         if self._phase == "closed":
             follower.end()
 
@@ -617,9 +622,9 @@ class Session:
         if job.is_spent:
             self._forget(job)
 
-    def interrupted(self, error: BaseException) -> None:
-        """Leave the block by *error* (Ctrl-C), which came while a job's code ran."""
-        self._interrupt = error
+    def interrupted(self) -> None:
+        """Leave the block by the Ctrl-C that came while a job's code ran."""
+        self._is_interrupted = True
         self._scope.cancel()
 
 
