@@ -10,9 +10,11 @@ from collections import deque
 from typing import Any, Self
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from ._job import Job
 from ._log import Feed, Told
+from ._reading import BURST
 from ._records import Record, StateChange
 
 
@@ -54,6 +56,7 @@ class SessionFollower:
         self._wake = _Wake(self)
         self._event: anyio.Event | None = None
         self._has_ended = False
+        self._since_wait = 0
 
     def add(self, job: Job[Any]) -> None:
         """Follow *job* too."""
@@ -85,10 +88,16 @@ class SessionFollower:
 
     async def __anext__(self) -> tuple[Job[Any], Record | StateChange]:
         """Return the next thing that a job told, with the job."""
+        self._since_wait += 1
+        if self._since_wait > BURST:
+            self._since_wait = 0
+            await checkpoint()
+
         while not self._joined:
             if self._has_ended:
                 raise StopAsyncIteration
 
+            self._since_wait = 0
             self._event = anyio.Event()
             await self._event.wait()
 
