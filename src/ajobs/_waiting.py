@@ -198,20 +198,20 @@ def refuse_ring(waiting: Waitable, wait: Wait) -> None:
     if waiting not in came_from:
         return
 
-    # The least set of jobs that cannot finish before `waiting` does. In reverse order of
-    # discovery a chain is settled in one round.
-    stuck: set[Waitable] = {waiting}
+    # The jobs that can still end: those that wait for nothing, and those whose waits need only
+    # such jobs. In reverse order of discovery a chain is settled in one round.
+    free: set[Waitable] = set()
     found = [one for one in reversed(came_from) if one is not waiting]
     growing = True
     while growing:
-        before = len(stuck)
+        before = len(free)
         for one in found:
-            if one not in stuck and _leads(one.waits(), stuck):
-                stuck.add(one)
+            if one not in free and all(_can_end(further, free) for further in one.waits()):
+                free.add(one)
 
-        growing = len(stuck) > before
+        growing = len(free) > before
 
-    if _leads([wait], stuck):
+    if not _can_end(wait, free):
         raise DeadlockError(_ring(waiting, came_from))
 
 
@@ -232,20 +232,9 @@ def _reachable(wait: Wait) -> dict[Waitable, Waitable | None]:
     return came_from
 
 
-def _leads(waits: Iterable[Wait], stuck: set[Waitable]) -> bool:
-    for wait in waits:
-        if wait.is_over:
-            continue
-
-        open_targets = [one for one in wait.targets if not one.is_finished]
-        if len(open_targets) < len(wait.targets) and wait.is_any:
-            continue
-
-        test = all if wait.is_any else any
-        if open_targets and test(one in stuck for one in open_targets):
-            return True
-
-    return False
+def _can_end(wait: Wait, free: set[Waitable]) -> bool:
+    test = any if wait.is_any else all
+    return wait.is_over or test(one.is_finished or one in free for one in wait.targets)
 
 
 def _ring(waiting: Waitable, came_from: dict[Waitable, Waitable | None]) -> str:
@@ -407,25 +396,31 @@ class _Group(Generic[J]):
 
     def __init__(self, jobs: list[J]) -> None:
         self.jobs = jobs
-        self.ended: list[J] = []
-        self.bell: _Bell | None = None
+        self.bell = _Bell(1)
+        self.ended: list[J] = self.bell.rung
+        self._is_watching = False
         self._order: dict[J, int] | None = None
+        # A chain of waits that nobody goes on with must not stay with jobs that live for long.
+        weakref.finalize(self, _unwatch, jobs, self.bell).atexit = False
 
     def watch(self) -> None:
         """Begin to note who ends, for as long as somebody holds the group."""
-        if self.bell is not None:
+        if self._is_watching:
             return
 
         check_loop(self.jobs)
-        self.bell = _Bell(1)
-        self.ended = self.bell.rung
+        self._is_watching = True
+        known = set(self.ended)
         for one in self.jobs:
-            if one.is_finished:
-                self.ended.append(one)
-            else:
+            if not one.is_finished:
                 one.watch(self.bell)
+            elif one not in known:
+                self.ended.append(one)
 
-        weakref.finalize(self, _unwatch, self.jobs, self.bell).atexit = False
+    def unwatch(self) -> None:
+        """Stop noting who ends, until somebody waits again: the wait came to nothing."""
+        self._is_watching = False
+        _unwatch(self.jobs, self.bell)
 
     def in_order(self, jobs: list[J]) -> list[J]:
         """Return *jobs* in the order in which all of them were given."""
@@ -455,7 +450,6 @@ class Pending(Sequence[J]):
 
         group.watch()
         bell = group.bell
-        assert bell is not None
         if len(group.ended) == self._ended:
             if not group.jobs[0].loop.is_running_here:
                 check_loop(group.jobs)
@@ -464,8 +458,12 @@ class Pending(Sequence[J]):
                 await anyio.lowlevel.checkpoint()
             else:
                 bell.reset()
-                with blocked(self, is_any=True, limited=limit != math.inf):
-                    await bell.wait(limit)
+                try:
+                    with blocked(self, is_any=True, limited=limit != math.inf):
+                        await bell.wait(limit)
+                finally:
+                    if len(group.ended) == self._ended:
+                        group.unwatch()
 
         done = list(itertools.islice(group.ended, self._ended, None))
         return WaitResult(group.in_order(done), Pending(group, len(group.ended)))
