@@ -48,7 +48,7 @@ def resume(
         except GeneratorExit:
             context.run(coro.close)
             raise
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001  # the coroutine gets it
             step: Callable[[Any], Any] = coro.throw
             argument: Any = exc
         else:

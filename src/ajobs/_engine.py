@@ -108,7 +108,7 @@ class Engine(Keeper):
             self._spares += 1
             self.loop.spawn_worker(self._work)
 
-    async def _work(self) -> None:
+    async def _work(self) -> None:  # noqa: C901  # the one loop that runs everything
         loop = self.loop
         task = loop.current_task()
         burst_end = loop.time() + BURST_SECONDS

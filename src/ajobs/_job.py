@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, over
 
 import anyio
 
+from ._blocking import Wait, blocked, check_loop, current_subject
 from ._checks import command_of, count, one_of, seconds
 from ._errors import JobNotFinished, JobStopped, JobStuck, line_of
 from ._log import Log, streams_of
@@ -25,7 +26,7 @@ from ._reading import Follower, KeepingReceipt, Readable, Receipt, save
 from ._records import Progress, Record, StateChange, Stream, aware
 from ._spec import JobOptions, JobSpec
 from ._state import TRANSITIONS, JobState, refuse_move
-from ._waiting import Wait, blocked, check_loop, current_subject, wait_until
+from ._waiting import wait_until
 
 if TYPE_CHECKING:
     import uuid

@@ -58,6 +58,7 @@ class Loop(ABC):
         """True in the thread that runs this loop, whether the loop is running or not."""
         return threading.get_ident() == self._thread
 
+    @abstractmethod
     def protect(self, *owners: type) -> None:
         """Let a Ctrl-C never break off a method of *owners* in its middle.
 
@@ -229,6 +230,9 @@ class AsyncioLoop(Loop):
         self._tasks: set[Any] = set()
         self._live = 0
         self._on_empty: anyio.Event | None = None
+
+    def protect(self, *owners: type) -> None:
+        pass
 
     @property
     def is_running_here(self) -> bool:

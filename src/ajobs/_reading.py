@@ -17,9 +17,9 @@ from anyio import CapacityLimiter, EndOfStream, WouldBlock
 from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
+from ._blocking import Waitable, blocked, check_loop
 from ._log import Feed, Log, Streams, Told
 from ._records import Entry, Record, StateChange
-from ._waiting import Waitable, blocked, check_loop
 
 __all__ = ("Follower", "Receipt")
 

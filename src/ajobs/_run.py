@@ -19,6 +19,7 @@ import anyio
 from anyio import CancelScope
 from anyio.lowlevel import EventLoopToken, checkpoint
 
+from ._blocking import Blockable, Wait, Waitable
 from ._context import WRITTEN, JobContext
 from ._errors import NoCurrentJob, OutputLimitExceeded, StopRequested
 from ._input import JobInput, open_input
@@ -27,7 +28,6 @@ from ._log import Log
 from ._loop import Loop, Timer, current_loop
 from ._records import LOSSLESS, Stream
 from ._state import Demand, JobState
-from ._waiting import Blockable, Wait, Waitable
 
 # Looked up once: on Python 3.11 reading a member off its class costs as much as a call.
 NOT_STARTED = JobState.NOT_STARTED

@@ -119,9 +119,9 @@ class Runner(ABC):
     def run(self, spec: JobSpec, emit: Emit) -> Coroutine[Any, Any, Any]:
         """Run *spec* to its end and return its value.
 
-        Most runners define it with ``async def``. Called inside the job's context, so that `contextvars` and the functions of
-        `ajobs._context` work. The job is not started until ``emit.begin()``: waiting for a
-        place comes before it.
+        Most runners define it with ``async def``. Called inside the job's context, so that
+        context variables and functions such as `ajobs.write_output` work. The job is not
+        started until ``emit.begin()``: waiting for a place comes before it.
 
         Cancelling the call is stopping the job: it comes at once when the job is told to
         end. `run` returns or raises only when none of the job's code runs any more, within

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, TypeVar
 import anyio
 from anyio import CancelScope
 
+from ._blocking import current_subject
 from ._checks import count, kind_of, limit, one_of, seconds
 from ._engine import Engine
 from ._errors import JobNotFinished, JobNotFound, JobStuck, NoCurrentJob, SessionClosed
@@ -34,7 +35,7 @@ from ._runner import Runner
 from ._spec import Input, JobOptions, JobSpec
 from ._state import JobState
 from ._table import one_by_id, one_by_name, select
-from ._waiting import Jobs, current_subject, flat
+from ._waiting import Jobs, flat
 
 if TYPE_CHECKING:
     from datetime import datetime
