@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -67,29 +66,41 @@ class Gate:
         """Let everybody go on."""
         self._event.set()
 
-    async def wait(self, value: T = None) -> T:  # type: ignore[assignment]  # as good as an overload
-        """Wait for `open`, then return *value*."""
+    async def wait(self) -> None:
+        """Wait for `open`."""
         self.arrived += 1
         await self._event.wait()
+
+    async def give(self, value: T) -> T:
+        """Wait for `open`, then return *value*."""
+        await self.wait()
         return value
 
 
-@contextmanager
-def held_thread() -> Iterator[tuple[threading.Event, Callable[[], None]]]:
-    """Give an event that is set when the thread has begun, and a function that stays in it.
+class Deaf:
+    """Code for threads that ignores every stop until it is let go.
 
-    The function ignores every stop and returns when the block is left.
+    Leaving the block lets it go, so that no test leaves a thread behind.
     """
-    begun, release = threading.Event(), threading.Event()
 
-    def stay() -> None:
-        begun.set()
-        release.wait(20)
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self._release = threading.Event()
 
-    try:
-        yield begun, stay
-    finally:
-        release.set()
+    def __call__(self) -> None:
+        """Stay in the thread."""
+        self.begun.set()
+        self._release.wait(20)
+
+    def release(self) -> None:
+        """Let the threads go."""
+        self._release.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 async def in_thread(event: threading.Event) -> None:

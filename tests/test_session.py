@@ -18,7 +18,7 @@ import pytest
 
 import ajobs
 from ajobs import JobState, SessionClosed
-from tests.support import Gate, fail, forever, give, held_thread, in_thread, nothing, write
+from tests.support import Gate, fail, forever, give, Deaf, in_thread, nothing, write
 
 
 class Error(Exception):
@@ -270,7 +270,6 @@ async def test_start_from_another_loop_is_refused() -> None:
 
 async def test_start_through_from_thread() -> None:
     """anyio's way back to the loop works inside thread jobs."""
-
 
     def waiting() -> int:
         job: ajobs.Job[int] = anyio.from_thread.run_sync(jobs.start, give, 5)
@@ -651,10 +650,10 @@ async def test_remove_of_a_stranger() -> None:
 
 async def test_remove_of_a_stuck_job() -> None:
     """A job whose code does not end stays in the table, with `JobStuck`; the others go."""
-    with held_thread() as (begun, stay):
+    with Deaf() as stay:
         async with ajobs.Session(stop_grace=0.01) as jobs:
             stuck, other = jobs.start(stay), jobs.start(forever)
-            await in_thread(begun)
+            await in_thread(BEGUN)
             with pytest.raises(ajobs.JobStuck, match=f"job {stuck.id}"):
                 await jobs.remove(jobs, force=True)
 

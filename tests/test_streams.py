@@ -23,7 +23,7 @@ from ajobs._records import KEPT
 from tests.support import (
     Gate,
     give,
-    held_thread,
+    Deaf,
     in_thread,
     nothing,
     reach,
@@ -703,6 +703,38 @@ async def test_awaited_writes_wait_for_room() -> None:
         assert 10 - 3 == len(await job.receive())
 
 
+def three_plainly() -> Iterator[int]:
+    """Give three values in a thread."""
+    yield from range(3)
+
+
+def three_writes() -> None:
+    """Write three values in a thread."""
+    for number in range(3):
+        ajobs.write_output(number)
+
+
+async def three_awaited() -> None:
+    """Write three values in a task."""
+    await write(*range(3))
+
+
+async def three_yields() -> AsyncIterator[int]:
+    """Give three values in a task."""
+    for number in range(3):
+        yield number
+
+
+@pytest.mark.parametrize("fn", [three_plainly, three_writes, three_awaited, three_yields])
+async def test_output_within_the_limit_waits_for_nobody(fn: Any) -> None:
+    """A job that writes just as much as its limit allows ends, read or not."""
+    async with ajobs.Session() as jobs:
+        job = jobs.start(fn, output_limit=3)
+
+    assert JobState.COMPLETED == job.state
+    assert [0, 1, 2] == job.receive_nowait()
+
+
 async def test_unawaited_writes_beyond_twice_the_limit_fail() -> None:
     """Without await, more than twice the limit is `OutputLimitExceeded`, caught or not."""
 
@@ -1101,7 +1133,7 @@ async def test_cancelled_save_loses_and_doubles_nothing(tmp_path: Path) -> None:
 
 async def test_save_needs_none_of_the_loops_threads(tmp_path: Path) -> None:
     """C4: saving works while jobs hold every thread of anyio's own limiter."""
-    with held_thread() as (begun, stay):
+    with Deaf() as stay:
         limiter = anyio.to_thread.current_default_thread_limiter()
         limiter.total_tokens = 1
         async with anyio.create_task_group() as group:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from ._errors import (
         AjobsError,
         DeadlockError,
+        ForeachErrors,
+        ForeachTimeout,
         InvalidTransition,
+        ItemTimeout,
         JobAborted,
         JobError,
         JobNotFinished,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
         SessionClosed,
         StopRequested,
     )
+    from ._foreach import Outcome, parallel_foreach
     from ._hosted import open_session
     from ._job import Job
     from ._reading import Receipt
@@ -56,7 +60,10 @@ __all__ = [
     "AjobsError",
     "DeadlockError",
     "Emit",
+    "ForeachErrors",
+    "ForeachTimeout",
     "InvalidTransition",
+    "ItemTimeout",
     "Job",
     "JobAborted",
     "JobError",
@@ -68,6 +75,7 @@ __all__ = [
     "JobStuck",
     "JobTimeout",
     "NoCurrentJob",
+    "Outcome",
     "OutputLimitExceeded",
     "Progress",
     "Receipt",
@@ -89,6 +97,7 @@ __all__ = [
     "current_session",
     "job_input",
     "open_session",
+    "parallel_foreach",
     "stop_requested",
     "wait_all",
     "wait_any",
@@ -106,7 +115,10 @@ _HOMES = {
     "AjobsError": "._errors",
     "DeadlockError": "._errors",
     "Emit": "._runner",
+    "ForeachErrors": "._errors",
+    "ForeachTimeout": "._errors",
     "InvalidTransition": "._errors",
+    "ItemTimeout": "._errors",
     "Job": "._job",
     "JobAborted": "._errors",
     "JobError": "._errors",
@@ -118,6 +130,7 @@ _HOMES = {
     "JobStuck": "._errors",
     "JobTimeout": "._errors",
     "NoCurrentJob": "._errors",
+    "Outcome": "._foreach",
     "OutputLimitExceeded": "._errors",
     "Progress": "._records",
     "Receipt": "._reading",
@@ -139,6 +152,7 @@ _HOMES = {
     "current_session": "._session",
     "job_input": "._context",
     "open_session": "._hosted",
+    "parallel_foreach": "._foreach",
     "stop_requested": "._context",
     "wait_all": "._waiting",
     "wait_any": "._waiting",

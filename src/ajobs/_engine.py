@@ -208,8 +208,10 @@ class Engine(Keeper):
         if _is_interrupt(error):
             # Not an outcome of this job: it is the program that is being ended.
             self._owner.interrupted()
-            run.demand = run.demand or Demand.STOP
             error = None
+            if run.demand is None:
+                run.demand = Demand.STOP
+                run.job.move(JobState.STOPPING)
 
         if run.overflow is not None:
             run.demand = Demand.OVERFLOW
@@ -279,8 +281,8 @@ class Engine(Keeper):
         """Stop what still runs and wait for it; leave threads behind that do not end.
 
         Returns:
-            A cancellation by asyncio's own ``Task.cancel``, which no shield holds off, if one
-            came meanwhile: to be raised once all is done.
+            What no shield holds off, if it came meanwhile, to be raised once all is done:
+            asyncio's own ``Task.cancel``, or trio's Ctrl-C.
         """
         self.stop_all(grace)
         cancelled = await self._idle_within(grace + LEAVE_SECONDS)
@@ -307,7 +309,7 @@ class Engine(Keeper):
             try:
                 with CancelScope(deadline=deadline):
                     await self.idle()
-            except self.loop.cancelled as exc:
+            except (self.loop.cancelled, KeyboardInterrupt) as exc:
                 cancelled = exc
 
         return cancelled

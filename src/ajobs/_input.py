@@ -17,6 +17,7 @@ import anyio
 from anyio import CancelScope
 
 from ._logs import logger
+from ._context import enter_context
 from ._loop import Loop
 from ._spec import Input
 
@@ -149,6 +150,8 @@ class _AsyncInput(JobInput):
             self._error = ask.error
 
     async def _pull(self) -> None:
+        # The source is the caller's code: it runs in no job, and waits in no job's name.
+        enter_context(None)
         iterator = None
         try:
             with self._loop.scope() as self._scope:

@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from ._checks import stream
 from ._errors import OutputLimitExceeded
@@ -54,8 +54,8 @@ class Log:
         "dropped",
         "had_errors",
         "limit",
-        "on_no_readers",
         "listeners",
+        "on_no_readers",
         "progress",
         "unread",
         "warn_at",
@@ -131,6 +131,11 @@ class Log:
     def is_full(self) -> bool:
         """True when a careful writer should wait."""
         return self.limit is not None and self.unread >= self.limit
+
+    @property
+    def is_over(self) -> bool:
+        """True when a writer that looks only after writing should wait."""
+        return self.limit is not None and self.unread > self.limit
 
     def check_room(self, times: int = 1) -> None:
         """Raise unless one more record keeps within *times* the limit."""
@@ -300,7 +305,7 @@ class Log:
         return min(heads)[1] if heads else None
 
     def _made_room(self) -> None:
-        if self._room_waiters and not self.is_full:
+        if self._room_waiters and not self.is_over:
             self.wake_writers()
 
     @staticmethod

@@ -159,8 +159,8 @@ class Loop(ABC):
         """Wait until all tasks have ended; cancel nothing and be cancelled by nothing.
 
         Returns:
-            A cancellation by asyncio's own ``Task.cancel``, which no shield holds off, if one
-            came meanwhile: to be raised by the caller in its own time.
+            What no shield holds off, if it came meanwhile, to be raised by the caller in its
+            own time: asyncio's own ``Task.cancel``, or trio's Ctrl-C.
         """
 
 
@@ -353,18 +353,22 @@ class TrioLoop(Loop):
         self._nursery = await self._stack.enter_async_context(self._trio.open_nursery())
 
     async def join(self) -> BaseException | None:
-        with self.scope():
-            while self._live:
-                self._on_empty = anyio.Event()
-                await self._on_empty.wait()
-
-            # Workers have nothing to wait for any more: they end within a turn or two.
-            while self._nursery.child_tasks:
-                await anyio.lowlevel.checkpoint()
+        interrupt: BaseException | None = None
+        while self._nursery.child_tasks:
+            try:
+                with self.scope():
+                    if self._live:
+                        self._on_empty = anyio.Event()
+                        await self._on_empty.wait()
+                    else:
+                        # Workers have nothing to wait for any more: a turn or two.
+                        await anyio.lowlevel.checkpoint()
+            except KeyboardInterrupt as exc:
+                interrupt = exc
 
         # The owner's own exception goes its way unwrapped: the nursery never sees it.
         await self._stack.aclose()
-        return None
+        return interrupt
 
 
 def current_loop() -> Loop:

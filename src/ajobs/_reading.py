@@ -98,6 +98,13 @@ class Receipt(ObjectReceiveStream[Any]):
         """
         return self._collect().__await__()
 
+    def __repr__(self) -> str:
+        """Say what it is and what to do with it: in a console one expects the data."""
+        return (
+            f"<receipt of {self._job.label()} ({', '.join(self._streams)}): await it for a list, "
+            f"or take it with async for>"
+        )
+
     def __aiter__(self) -> Iteration:  # type: ignore[override]  # anyio's returns itself
         """Return a view that lives as long as the loop over it."""
         return Iteration(self)

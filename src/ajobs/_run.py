@@ -286,7 +286,7 @@ class JobRun(JobContext, Blockable):
 
     def room(self) -> Awaitable[None]:
         """Wait while the job's output is full."""
-        return _Room(self)
+        return _Room(self, has_written=False)
 
     @property
     def input(self) -> JobInput | None:
@@ -333,7 +333,7 @@ class JobRun(JobContext, Blockable):
         log = self.job.open_log()
         if self._owner.loop.in_thread:
             self(stream, value)
-            return _Room(self)
+            return _Room(self, has_written=True)
 
         if log.is_full and self.job._options.overflow == "wait":
             self._wait_in_thread(log)
@@ -381,16 +381,16 @@ class JobRun(JobContext, Blockable):
         # Readers may be dropped in any thread; writers are woken on the loop.
         self._owner.loop.call_soon(self.job.open_log().wake_writers)
 
-    async def wait_for_room(self) -> None:
-        """Wait, as a task, while the output is full."""
+    async def wait_for_room(self, has_written: bool) -> None:
+        """Wait, as a task, until one more record fits, or the last one does."""
         log = self.job._log
-        if log is None or not self.is_full:
+        if log is None or not (self.is_full and (log.is_over or not has_written)):
             await checkpoint()
             return
 
         self._begin_room_wait()
         try:
-            while log.is_full:
+            while log.is_over if has_written else log.is_full:
                 self._check_may_wait(log)
                 event = anyio.Event()
                 log.when_room(event.set)
@@ -525,13 +525,14 @@ def _nothing() -> Generator[None]:
 class _Room:
     """Awaited by a task that is willing to wait for room in its output."""
 
-    __slots__ = ("_run",)
+    __slots__ = ("_has_written", "_run")
 
-    def __init__(self, run: JobRun) -> None:
+    def __init__(self, run: JobRun, has_written: bool) -> None:
         self._run = run
+        self._has_written = has_written
 
     def __await__(self) -> Generator[Any, Any, None]:
-        return self._run.wait_for_room().__await__()
+        return self._run.wait_for_room(self._has_written).__await__()
 
 
 class InputReader:

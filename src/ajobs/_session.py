@@ -96,6 +96,9 @@ class Session:
         """
         one_of(failures, "failures", ("raise", "keep"))
         one_of(overflow, "overflow", ("wait", "error"))
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a str, not {name!r:.80}")
+
         self.name = name
         self._throttle = limit(throttle, "throttle")
         self._failures = failures
@@ -140,7 +143,7 @@ class Session:
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         tb: TracebackType | None,
-    ) -> bool:
+    ) -> None:
         """Wait for the jobs, or stop them; raise the failures that nobody saw."""
         ended_by = exc
         if exc is None:
@@ -166,7 +169,6 @@ class Session:
             follower.end()
 
         self._settle(exc, ended_by or cancelled)
-        return False
 
     async def _drain_jobs(self) -> None:
         self._phase = "draining"
@@ -291,6 +293,7 @@ class Session:
         output_limit: int | None = None,
         overflow: Literal["wait", "error"] | None = None,
         auto_remove: bool = False,
+        **keywords: object,
     ) -> Job[Any]:
         """Start ``fn(*args)`` as a job. An ordinary call: it never waits.
 
@@ -325,6 +328,9 @@ class Session:
         """
         if not self._accepts or not self._loop.is_running_here:
             self._refuse_start()
+
+        if keywords:
+            refuse_keywords(fn, keywords)
 
         if runner is None and type(fn) is FunctionType and fn.__code__.co_flags & CO_COROUTINE:
             place = self._runners.get("task") or self._named_runner("task")
@@ -398,6 +404,10 @@ class Session:
 
         if runner is None:
             runner = "task" if kind.is_async else "thread"
+
+        asked: object = runner
+        if isinstance(asked, type) and issubclass(asked, Runner):
+            raise TypeError(f"runner takes a Runner object, not its class: {asked.__name__}(...)")
 
         one_of(runner, "runner", NAMES)
         return self._runners.get(runner) or self._named_runner(runner)
@@ -627,6 +637,16 @@ class Session:
         """Leave the block by the Ctrl-C that came while a job's code ran."""
         self._is_interrupted = True
         self._scope.cancel()
+
+
+def refuse_keywords(fn: object, keywords: dict[str, object]) -> NoReturn:
+    """Raise for keyword arguments that were meant for the function."""
+    name = getattr(fn, "__name__", "fn")
+    given = ", ".join(f"{key}=..." for key in keywords)
+    raise TypeError(
+        f"start() has no option {', '.join(keywords)}; keyword arguments for the function go "
+        f"through functools.partial: start(partial({name}, {given}))"
+    )
 
 
 def current_session() -> Session:

@@ -102,18 +102,21 @@ def flat(jobs: Iterable[Jobs[J]]) -> list[J]:
     Raises:
         TypeError: Something in it is neither a job nor an iterable of jobs.
     """
-    found: dict[J, None] = {}
-    for one in jobs:
-        if not isinstance(one, Waitable) and isinstance(one, Iterable):
-            found.update(dict.fromkeys(one))
-        else:
+    found: dict[Any, None] = {}
+    each: Iterable[Any] = jobs
+    for one in each:
+        # A str is an iterable too, of what is surely no job.
+        if isinstance(one, Waitable | str) or not isinstance(one, Iterable):
             found[one] = None
+        else:
+            found.update(dict.fromkeys(one))
 
     # One look for each type, not for each job: there may be many.
     for kind in set(map(type, found)):
         if not issubclass(kind, Waitable):
             strange = next(one for one in found if type(one) is kind)
-            raise TypeError(f"expected jobs or iterables of jobs, not {strange!r:.80}")
+            hint = "; a name finds its job by jobs[name]" if kind is str else ""
+            raise TypeError(f"expected jobs or iterables of jobs, not {strange!r:.80}{hint}")
 
     return list(found)
 

@@ -59,9 +59,10 @@ async def yield_all(generator: AsyncGenerator[Any, None], emit: Emit) -> None:
     count = 0
     async with aclosing(generator) as values:
         async for value in values:
-            emit(Stream.OUTPUT, value)
-            count += 1
             if emit.is_full:
                 await emit.room()
-            elif count % BURST == 0:
+
+            emit(Stream.OUTPUT, value)
+            count += 1
+            if count % BURST == 0:
                 await checkpoint()

@@ -1,0 +1,360 @@
+"""Items as coroutines on the loop: workers that take one after another.
+
+A worker is started when the newest one waits for the first time, up to the throttle: where
+functions never wait, one task serves thousands of items. Nothing is made for an item but a
+copy of the context.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Awaitable, Generator
+from contextlib import aclosing, contextmanager
+from time import perf_counter
+from typing import Any, Final
+
+from anyio import CancelScope
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
+
+from .._checks import Kind
+from .._context import WRITTEN, enter_context
+from .._drive import resume
+from .._errors import ItemTimeout, OutputLimitExceeded
+from .._loop import Timer
+from .._state import Demand, judge
+from .items import LOGGER, ItemContext, name_of
+from .results import Outcome
+from .run import NOTHING, STOP_GRACE, Place, Run
+
+#: Seconds that a worker may go on without a look at what else the loop has to do.
+TURN: Final = 0.005
+
+#: A worker looks at the clock after this many items that do not wait, or earlier.
+STRIDE: Final = 32
+
+#: Results that a generator may give before other tasks get a turn.
+BURST: Final = 64
+
+#: Seconds that a new worker may take to begin before more than one is started at a time.
+SLOW_TURN: Final = 0.002
+
+
+class TaskPlace(Place):
+    """Runs items as coroutines, each worker in a task of its own."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.workers: set[TaskWorker] = set()
+        self.limits: ItemLimits | None = None
+        if run.plan.item_timeout < math.inf:
+            self.limits = ItemLimits(run)
+
+        self._throttle = run.plan.throttle
+        self._coming = 0
+        self._at_once = 1
+        self._asked_at = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.workers or self._coming)
+
+    def wake(self) -> None:
+        free = self._throttle - len(self.workers)
+        if not free or self._coming or not self.run.may_take():
+            return
+
+        self._asked_at = perf_counter()
+        while self._coming < min(free, self._at_once):
+            self._coming += 1
+            self.run.loop.spawn_worker(self._work)
+
+    async def _work(self) -> None:
+        self._coming -= 1
+        # In a loop with slow turns, one more worker for each turn would take for ever.
+        slow = perf_counter() - self._asked_at > SLOW_TURN
+        self._at_once = min(2 * self._at_once, 64) if slow else 1
+        worker = TaskWorker(self)
+        self.workers.add(worker)
+        try:
+            while not worker.is_done:
+                with self.run.loop.scope() as worker.scope:
+                    await worker.serve()
+        except BaseException as exc:  # noqa: BLE001  # without its workers nothing would move
+            self.run.give_up(exc)
+        finally:
+            self.workers.discard(worker)
+            self.run.check_over()
+            self.run.check_idle()
+            self.wake()
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            worker.stop()
+
+        if self.workers:
+            self.run.loop.call_at(self.run.stop_deadline, self._complain)
+
+    def _complain(self) -> None:
+        # A task cannot be left behind, so all that is left to do is to say who holds the exit.
+        for worker in self.workers:
+            name = name_of(worker.index, worker.item)
+            LOGGER.warning("parallel_foreach waits for %s, which refuses to stop", name)
+
+
+class TaskWorker(ItemContext):
+    """One task that runs items one after another."""
+
+    __slots__ = (
+        "_has_results",
+        "_is_late",
+        "_place",
+        "_run",
+        "_shields",
+        "_started",
+        "_task",
+        "is_done",
+        "scope",
+    )
+
+    def __init__(self, place: TaskPlace) -> None:
+        super().__init__(place.run.caller)
+        self._place = place
+        self._run = place.run
+        self._shields: set[CancelScope] = set()
+        self._has_results = False
+        self._is_late = False
+        self._started = math.inf
+        self._task = place.run.loop.current_task()
+        self.scope = CancelScope()
+        self.is_done = False
+
+    async def serve(self) -> None:
+        """Run items until none may start, or one of them was cancelled."""
+        run = self._run
+        plan = run.plan
+        fn = plan.fn if plan.kind is Kind.COROUTINE else self._each
+        outcomes = plan.on_error == "return"
+        limits = self._place.limits
+        only = run.results.only
+        base = run.base.copy()
+        base.run(enter_context, self)
+        is_spoiled = self._task.is_spoiled
+        on_block = self._place.wake if limits is None else self._on_block
+        burst, look_at, turn_end = 0, 1, 0.0
+
+        while (item := run.take()) is not NOTHING:
+            self.item = item
+            index = self.index = run.taken - 1
+            if limits is not None:
+                self._started = run.loop.time()
+
+            try:
+                context = base.copy()
+                coro = fn(item)
+                try:
+                    yielded = context.run(coro.send, None)
+                except StopIteration as end:
+                    value = end.value
+                else:
+                    on_block()
+                    value = await resume(coro, context, yielded)
+                    burst, look_at = -1, 1
+            except BaseException as exc:  # noqa: BLE001  # an item's end is data, whatever it is
+                if not self._ended_by(exc):
+                    return
+            else:
+                if self._has_results or limits is not None or is_spoiled():
+                    if not self._ended_with(value):
+                        return
+                else:
+                    only(index, Outcome(index, item, value, None) if outcomes else value)
+                    run.ended += 1
+                    if run.waiter is not None:
+                        run.wake_consumer()
+
+            burst += 1
+            if burst == look_at:
+                now = perf_counter()
+                look_at += min(burst, STRIDE)
+                if burst == 1:
+                    turn_end = now + TURN
+                elif now > turn_end:
+                    await cancel_shielded_checkpoint()
+                    burst, look_at = 0, 1
+
+        self.is_done = True
+
+    def _ended_with(self, value: object) -> bool:
+        """Deal with an item that returned, but not plainly; False: take a fresh scope."""
+        run = self._run
+        index, item = self.index, self.item
+        if self._overran():
+            run.item_failed(index, item, self._timeout_error(None))
+        elif not self._has_results:
+            run.add(index, item, value)
+            run.end(index)
+        else:
+            if value is not None:
+                run.add(index, item, value)
+
+            run.end(index)
+
+        return self._is_fit()
+
+    def _ended_by(self, raised: BaseException) -> bool:
+        """Deal with an item that raised; False: take a fresh scope, or end."""
+        run = self._run
+        index, item = self.index, self.item
+        if self._overran():
+            own = judge(Demand.TIMEOUT, raised, run.loop.cancelled)[1]
+            run.item_failed(index, item, self._timeout_error(own))
+        else:
+            run.item_raised(index, item, raised)
+
+        return self._is_fit()
+
+    def _is_fit(self) -> bool:
+        """Get ready for the next item; False when this scope, or task, is not fit for one."""
+        self._has_results = self._is_late = False
+        self.index = -1
+        self.item = None
+        self.is_done = bool(self._task.is_spoiled()) or self._run.loop.one_job_per_task
+        return not (self.is_done or self.scope.cancel_called)
+
+    async def _each(self, item: object) -> None:
+        """Give each value of an async generator as a result."""
+        run = self._run
+        index = self.index
+        self._has_results = True
+        count = 0
+        async with aclosing(run.plan.fn(item)) as values:
+            async for value in values:
+                run.add(index, item, value)
+                count += 1
+                if run.is_crowded(index):
+                    await run.room(index)
+                elif count % BURST == 0:
+                    await checkpoint()
+
+    # Limits
+
+    def _on_block(self) -> None:
+        limits = self._place.limits
+        if limits is not None:
+            limits.watch(self, self._started)
+
+        self._place.wake()
+
+    def _overran(self) -> bool:
+        limit = self._run.plan.item_timeout
+        return self._is_late or self._run.loop.time() - self._started > limit
+
+    def _timeout_error(self, own: BaseException | None) -> ItemTimeout:
+        error = ItemTimeout(
+            f"item {self.index} ran longer than item_timeout={self._run.plan.item_timeout:g} s"
+        )
+        error.__cause__ = own
+        return error
+
+    def expire(self) -> None:
+        """End the current item: its time is over."""
+        self._is_late = True
+        self._end_item(self._run.loop.time() + STOP_GRACE)
+
+    def stop(self) -> None:
+        """End the current item: the run is being stopped."""
+        self._end_item(self._run.stop_deadline)
+
+    def _end_item(self, deadline: float) -> None:
+        for shield in self._shields:
+            shield.deadline = min(shield.deadline, deadline)
+
+        self.scope.cancel()
+
+    # What the code of an item sees
+
+    def _result(self, value: object) -> Awaitable[None]:
+        run = self._run
+        self._has_results = True
+        run.add(self.index, self.item, value)
+        if not run.is_crowded(self.index):
+            return WRITTEN
+
+        if run.plan.buffer is not None and run.ahead > 2 * run.look_ahead:
+            raise OutputLimitExceeded(
+                "an item wrote more results than buffer allows, and did not wait for room: "
+                "use `await write_output(...)`"
+            )
+
+        return _Room(run, self.index)
+
+    def stop_requested(self) -> bool:
+        if self._is_late or self._run.is_stopping:
+            return True
+
+        return self._caller is not None and self._caller.stop_requested()
+
+    @contextmanager
+    def cleanup(self) -> Generator[None]:
+        shield = CancelScope(shield=True)
+        if self.scope.cancel_called:
+            shield.deadline = self._run.loop.time() + STOP_GRACE
+
+        self._shields.add(shield)
+        try:
+            with shield:
+                yield
+        finally:
+            self._shields.discard(shield)
+
+
+class _Room:
+    """Awaited by `write_output` in an item; nothing happens when nobody awaits it."""
+
+    __slots__ = ("_index", "_run")
+
+    def __init__(self, run: Run, index: int) -> None:
+        self._run = run
+        self._index = index
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._run.room(self._index).__await__()
+
+
+class ItemLimits:
+    """The time limits of items at work.
+
+    The limit is the same for all, so what began first is due first: a queue and one timer
+    serve every item.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._queue: deque[tuple[float, TaskWorker, int]] = deque()
+        self._timer: Timer | None = None
+
+    def watch(self, worker: TaskWorker, started: float) -> None:
+        """End the current item of *worker*, which began at *started*, when it is late."""
+        self._queue.append((started + self._run.plan.item_timeout, worker, worker.index))
+        if self._timer is None:
+            self._sleep()
+
+    def _sleep(self) -> None:
+        self._timer = self._run.loop.call_at(self._queue[0][0], self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._run.loop.time()
+        while self._queue:
+            due, worker, index = self._queue[0]
+            if worker.index == index:
+                if due > now:
+                    break
+
+                worker.expire()
+
+            self._queue.popleft()
+
+        if self._queue:
+            self._sleep()

@@ -1,0 +1,29 @@
+"""What several tests of items need."""
+
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+
+from ajobs._context import WRITTEN, JobContext
+from ajobs._records import Stream
+
+
+class FakeCaller(JobContext):
+    """The context of a job that calls `parallel_foreach`, and notes what comes."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[Stream, object]] = []
+        self.is_stopping = False
+
+    def write(self, stream: Stream, value: object) -> Awaitable[None]:
+        self.written.append((stream, value))
+        return WRITTEN
+
+    def stop_requested(self) -> bool:
+        return self.is_stopping
+
+    def job_input(self) -> list[object]:
+        return []
+
+    @contextmanager
+    def cleanup(self) -> Iterator[None]:
+        yield
