@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import ajobs
 
-from .._foreach import parallel_foreach
 from ._server import get
 
 __all__ = ("HashedFile", "fetch_pages", "find_files", "hash_files", "search_marks")
@@ -55,7 +54,7 @@ def hash_file(path: Path) -> HashedFile:
 
 async def hash_files() -> None:
     """Hash the files of the job's input, 8 at a time in threads, and write each as output."""
-    async with parallel_foreach(
+    async with ajobs.parallel_foreach(
         ajobs.job_input(), hash_file, runner="thread", throttle=8
     ) as results:
         async for file in results:
@@ -68,7 +67,7 @@ async def fetch_pages(port: int, names: list[str]) -> dict[str, str]:
     async def digest(name: str) -> str:
         return hashlib.sha256(await get(port, name)).hexdigest()
 
-    digests = await parallel_foreach(names, digest, throttle=10)
+    digests = await ajobs.parallel_foreach(names, digest, throttle=10)
     return dict(zip(names, digests, strict=True))
 
 
