@@ -369,7 +369,7 @@ async def test_inner_input_does_not_block_the_outer_job() -> None:
     states = []
 
     async def produce() -> int:
-        return await gate.wait(1)
+        return await gate.give(1)
 
     async def read() -> list[Any]:
         return [item async for item in ajobs.job_input()]

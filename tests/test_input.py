@@ -384,7 +384,7 @@ async def test_thread_reads_much_input_at_constant_cost() -> None:
         total = sum(ajobs.job_input())
         job: Any = ajobs.current_job()
         assert len(job.run._on_stop) < 5
-        return total
+        return int(total)
 
     async with ajobs.Session() as jobs:
         assert sum(range(200)) == await jobs.start(read, input=range(200))
@@ -444,7 +444,7 @@ async def test_failed_job_as_input_fails_its_reader() -> None:
 
     async def read() -> None:
         async for item in ajobs.job_input():
-            got.append(item)
+            got.append(item)  # noqa: PERF401 - what came before counts
 
     async with ajobs.Session(failures="keep") as jobs:
         first = jobs.start(broken)
@@ -462,3 +462,57 @@ async def test_finished_job_lets_go_of_its_input() -> None:
         await job
 
     assert None is job.options.input
+
+
+async def test_error_for_a_reader_that_gave_up_goes_to_the_next() -> None:
+    """A1: the source's error is not lost with the reader that asked."""
+    gate = anyio.Event()
+    seen: list[object] = []
+
+    async def source() -> AsyncIterator[int]:
+        await gate.wait()
+        yield int("late")
+
+    async def ask(items: Any) -> None:
+        await anext(items)
+
+    async def read() -> None:
+        items = ajobs.job_input()
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask, items)
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+
+        gate.set()
+        try:
+            await anext(items)
+        except ValueError as exc:
+            seen.append(str(exc))
+
+    async with ajobs.Session() as jobs:
+        await jobs.start(read, input=source())
+
+    assert ["invalid literal for int() with base 10: 'late'"] == seen
+
+
+async def test_item_pulled_for_nobody_is_kept() -> None:
+    """A1: an item that comes after its reader has gone waits for the next one."""
+    send, receive = anyio.create_memory_object_stream[int]()
+
+    async def ask(items: Any) -> None:
+        await anext(items)
+
+    async def read() -> list[Any]:
+        items = ajobs.job_input()
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask, items)
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+
+        await send.send(1)
+        await anyio.wait_all_tasks_blocked()
+        send.close()
+        return [item async for item in items]
+
+    async with ajobs.Session() as jobs:
+        assert [1] == await jobs.start(read, input=receive)

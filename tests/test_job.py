@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import pickle
 import sys
 import traceback
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import anyio
+import anyio.to_thread
 import pytest
 import trio
+from anyio.lowlevel import checkpoint
 
 import ajobs
-from ajobs import JobAborted, JobState
-from tests.support import Gate, fail, forever, give, nothing, write
+from ajobs import JobAborted, JobState, _named
+from tests.support import Gate, fail, forever, give, nothing, reach, write
 
 
 class Error(Exception):
@@ -73,14 +76,14 @@ async def test_times() -> None:
         assert (None, None) == (job.begin_time, job.end_time)
         await anyio.wait_all_tasks_blocked()
         begin = job.begin_time
-        assert begin is not None
-        assert None is job.end_time
         gate.open()
         await job
 
+    end = job.end_time
     assert begin == job.begin_time
-    assert job.end_time is not None
-    assert before <= begin <= job.end_time <= datetime.now(UTC)
+    assert begin is not None
+    assert end is not None
+    assert before <= begin <= end <= datetime.now(UTC)
 
 
 async def test_has_more_data() -> None:
@@ -176,7 +179,7 @@ async def test_result_too_early() -> None:
 async def test_generator_gives_output_and_value() -> None:
     """Each yield of a generator is output, None included; its return value is the last."""
 
-    def plain() -> Iterator[object]:
+    def plain() -> Generator[object, None, int]:
         yield 1
         yield None
         return 3
@@ -189,7 +192,7 @@ async def test_generator_gives_output_and_value() -> None:
         first, second = jobs.start(plain), jobs.start(other)
         assert 3 == await first
         assert [1, None, 3] == first.receive_nowait()
-        assert None is await second
+        await second
         assert [1, None] == second.receive_nowait()
 
 
@@ -198,7 +201,7 @@ async def test_many_wait_for_one() -> None:
     got: list[int] = []
     gate = Gate()
     async with ajobs.Session() as jobs, anyio.create_task_group() as group:
-        job = jobs.start(gate.wait, 4)
+        job = jobs.start(gate.give, 4)
 
         async def waiter() -> None:
             got.append(await job)
@@ -216,7 +219,7 @@ async def test_cancelled_await_leaves_the_job_alone() -> None:
     """B1: cancelling a wait touches neither the job nor other waiters."""
     gate = Gate()
     async with ajobs.Session() as jobs:
-        job = jobs.start(gate.wait, 4)
+        job = jobs.start(gate.give, 4)
         with anyio.move_on_after(0) as scope:
             await job
 
@@ -308,11 +311,9 @@ async def test_strange_cancellation_aborts(anyio_backend_name: str) -> None:
             await job
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], scope="module")
 async def test_native_cancel_of_the_jobs_task_aborts() -> None:
     """A7: somebody else's `task.cancel()` on a job's task fails that job alone."""
-    if not sys.modules.get("asyncio") or not in_asyncio():
-        pytest.skip("tasks are cancelled from outside on asyncio only")
-
     tasks: list[asyncio.Task[Any] | None] = []
 
     async def work() -> None:
@@ -330,14 +331,6 @@ async def test_native_cancel_of_the_jobs_task_aborts() -> None:
 
         await other
         assert 1 == await jobs.start(give, 1)
-
-
-def in_asyncio() -> bool:
-    """Tell whether asyncio runs here."""
-    try:
-        return asyncio.get_running_loop() is not None
-    except RuntimeError:
-        return False
 
 
 async def test_cancel_scope_inside_the_job_is_its_own() -> None:
@@ -498,7 +491,7 @@ async def test_states_of_a_life() -> None:
 
         async def follow() -> None:
             async for one in job.follow(states=True):
-                told.append(one.state if isinstance(one, ajobs.StateChange) else one.value)
+                told.append(one.state if isinstance(one, ajobs.StateChange) else one.value)  # noqa: PERF401 - what came before counts
 
         async with anyio.create_task_group() as group:
             group.start_soon(follow)
@@ -614,6 +607,15 @@ class Own(ajobs.Runner):
         return await spec.fn(emit, *spec.args)
 
 
+def start_own(
+    jobs: ajobs.Session, fn: Callable[..., Any], *args: Any, **options: Any
+) -> ajobs.Job[Any]:
+    """Start *fn* with what the runner gives it in front."""
+    start: Any = jobs.start
+    job: ajobs.Job[Any] = start(fn, *args, runner=Own(), **options)
+    return job
+
+
 async def test_runner_object_runs_the_job() -> None:
     """A runner of one's own is one method, with kind and location."""
 
@@ -626,7 +628,7 @@ async def test_runner_object_runs_the_job() -> None:
         return value
 
     async with ajobs.Session() as jobs:
-        job = jobs.start(work, 3, runner=Own())  # type: ignore[call-overload]  # the runner adds one
+        job = start_own(jobs, work, 3)
         assert 3 == await job
         assert ("own", "here") == (job.kind, job.location)
         assert [1, 2, 3] == job.receive_nowait()
@@ -641,7 +643,7 @@ async def test_lines_of_a_program_are_no_errors() -> None:
         emit.text(ajobs.Stream.ERROR, "line")
 
     async with ajobs.Session() as jobs:
-        job = jobs.start(work, runner=Own())  # type: ignore[call-overload]  # as above
+        job = start_own(jobs, work)
         await job
         assert ["line"] == job.receive_nowait("error")
         assert not job.had_errors
@@ -656,7 +658,7 @@ async def test_waiting_for_a_place_is_not_started() -> None:
         emit.begin()
 
     async with ajobs.Session() as jobs:
-        job = jobs.start(work, runner=Own())  # type: ignore[call-overload]  # as above
+        job = start_own(jobs, work)
         await anyio.wait_all_tasks_blocked()
         assert (JobState.NOT_STARTED, None) == (job.state, job.begin_time)
         assert await job.stop()
@@ -672,7 +674,7 @@ async def test_first_record_begins_the_job() -> None:
         await gate.wait()
 
     async with ajobs.Session() as jobs:
-        job = jobs.start(work, runner=Own())  # type: ignore[call-overload]  # as above
+        job = start_own(jobs, work)
         await anyio.wait_all_tasks_blocked()
         assert JobState.RUNNING == job.state
         gate.open()
@@ -685,7 +687,7 @@ async def test_runner_that_never_begins_with_a_timeout() -> None:
         return 1
 
     async with ajobs.Session() as jobs:
-        job = jobs.start(work, runner=Own(), timeout=0.001)  # type: ignore[call-overload]  # as above
+        job = start_own(jobs, work, timeout=0.001)
         assert 1 == await job
         assert None is not job.begin_time
         await anyio.sleep(0.01)
@@ -695,7 +697,7 @@ async def test_runner_that_never_begins_with_a_timeout() -> None:
 async def test_place_that_cannot_be_made_fails_the_job() -> None:
     """A runner that raises before it begins fails a job that never ran."""
     async with ajobs.Session() as jobs:
-        job = jobs.start(fail, runner=Own())  # type: ignore[call-overload]  # fn gets the emit
+        job = start_own(jobs, fail)
         job.name = "x"
         with pytest.raises(BaseException):  # noqa: B017, PT011  # the emit is no exception
             await job
@@ -703,9 +705,170 @@ async def test_place_that_cannot_be_made_fails_the_job() -> None:
         assert (JobState.FAILED, None) == (job.state, job.begin_time)
 
 
+class Forceful(ajobs.Runner):
+    """A runner that ends its code by force when the grace of a stop is over."""
+
+    kind = "forceful"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def run(self, spec: ajobs.JobSpec, emit: ajobs.Emit) -> Any:
+        """Hold on until the deadline."""
+        forced = anyio.Event()
+        emit.begin()
+        emit.on_stop(lambda: self.told.append("stop"))
+        emit.on_deadline(lambda: self.told.append("deadline"))
+        emit.on_deadline(forced.set)
+        with anyio.CancelScope(shield=True):
+            await forced.wait()
+            self.told.append(str(emit.stop_deadline <= anyio.current_time()))
+
+        return emit.is_full, emit.input
+
+
+async def test_runner_is_told_of_the_stop_and_of_its_deadline() -> None:
+    """A runner hears of the stop at once and of the end of the grace; then it is not stuck."""
+    runner = Forceful()
+    async with ajobs.Session() as jobs:
+        job = jobs.start(nothing, runner=runner)
+        await reach(job, "Running")
+        assert await job.stop(grace=0.01)
+        assert ["stop", "deadline", "True"] == runner.told
+        assert JobState.STOPPED == job.state
+
+
+async def test_batches_and_lines_respect_the_limit() -> None:
+    """What a runner writes in batches counts for the limit too."""
+
+    async def work(emit: ajobs.Emit) -> None:
+        emit.begin()
+        emit.many([(0.0, ajobs.Stream.OUTPUT, number) for number in range(3)])
+        assert emit.is_full
+        await emit.room()
+        emit.text(ajobs.Stream.OUTPUT, "line")
+        emit.many([(0.0, ajobs.Stream.OUTPUT, number) for number in range(9)])
+
+    async with ajobs.Session() as jobs:
+        job = start_own(jobs, work, output_limit=3)
+        await reach(job, "Blocked")
+        assert [0] == job.receive_nowait(limit=1)
+        with pytest.raises(ajobs.OutputLimitExceeded):
+            await job
+
+
+async def test_records_from_a_runners_thread() -> None:
+    """A runner may write from any thread, also as the first sign that its code runs."""
+
+    async def work(emit: ajobs.Emit) -> None:
+        for number in range(3):
+            await anyio.to_thread.run_sync(emit, ajobs.Stream.OUTPUT, number)
+
+    async with ajobs.Session() as jobs:
+        job = start_own(jobs, work)
+        assert [0, 1, 2] == [value async for value in job.receive()]
+        assert job.begin_time is not None
+
+
+class Opened(ajobs.Runner):
+    """A runner with something to open and to close."""
+
+    kind = "opened"
+    log: ClassVar[list[str]] = []
+    error: ClassVar[Exception | None] = None
+
+    async def __aenter__(self) -> Self:
+        await checkpoint()
+        if self.error is not None:
+            raise self.error
+
+        self.log.append("open")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await checkpoint()
+        self.log.append("close")
+
+    async def run(self, spec: ajobs.JobSpec, emit: ajobs.Emit) -> Any:
+        """Call the function."""
+        emit.begin()
+        return spec.fn(*spec.args)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> type[Opened]:
+    """Make sessions know the runner by the name "thread"."""
+    monkeypatch.setitem(_named._MAKERS, "thread", Opened)
+    monkeypatch.setattr(Opened, "log", [])
+    monkeypatch.setattr(Opened, "error", None)
+    return Opened
+
+
+async def test_runner_by_name_is_opened_by_its_first_job(opened: type[Opened]) -> None:
+    """A session opens what it made from a name with the first job, and closes it at the end."""
+    async with ajobs.Session() as jobs:
+        assert [] == opened.log
+        first, second = jobs.start(len, (1, 2)), jobs.start(len, ())
+        assert (2, 0) == (await first, await second)
+        assert ("opened", "localhost") == (first.kind, first.location)
+        assert ["open"] == opened.log
+
+    assert ["open", "close"] == opened.log
+
+
+async def test_runner_that_was_not_used_is_not_opened(opened: type[Opened]) -> None:
+    """A session without jobs of a kind opens nothing for it."""
+    async with ajobs.Session() as jobs:
+        await jobs.start(nothing)
+
+    assert [] == opened.log
+
+
+async def test_runner_that_cannot_be_opened_fails_its_jobs(
+    opened: type[Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What opening raised is the failure of every job that needs it."""
+    monkeypatch.setattr(Opened, "error", Error("no place"))
+    async with ajobs.Session() as jobs:
+        for _ in range(2):
+            with pytest.raises(Error, match="no place"):
+                await jobs.start(len, ())
+
+
+async def test_job_that_waits_for_its_runner_can_be_stopped(opened: type[Opened]) -> None:
+    """Waiting for the runner is NotStarted, and a stop ends it."""
+    async with ajobs.Session() as jobs:
+        job = jobs.start(len, ())
+        while job.run is None:
+            await checkpoint()
+
+        assert job.begin_time is None
+        assert await job.stop()
+        assert JobState.STOPPED == job.state
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="marks came with Python 3.12")
+async def test_awaitable_that_is_no_coroutine() -> None:
+    """A function that is marked as async may return any awaitable."""
+
+    class Later:
+        """Something that can be awaited."""
+
+        def __await__(self) -> Generator[Any, Any, int]:
+            yield from checkpoint().__await__()
+            return 8
+
+    def later() -> Later:
+        return Later()
+
+    mark: Any = vars(inspect)["markcoroutinefunction"]
+    async with ajobs.Session() as jobs:
+        assert 8 == await jobs.start(mark(later))
+
+
 def test_errors_survive_pickle() -> None:
     """Errors of ajobs keep class, text and data in a round trip through pickle."""
-    died = pickle.loads(pickle.dumps(ajobs.JobTimeout("late")))  # noqa: S301  # our own bytes
+    died = pickle.loads(pickle.dumps(ajobs.JobTimeout("late")))
     assert (ajobs.JobTimeout, "late") == (type(died), str(died))
 
 

@@ -50,7 +50,8 @@ async def test_timers_run_in_the_order_of_their_times() -> None:
     done = anyio.Event()
     async with a_loop() as loop:
         now = loop.time()
-        loop.call_at(now + 0.02, lambda: (calls.append("c"), done.set()))
+        loop.call_at(now + 0.03, done.set)
+        loop.call_at(now + 0.02, lambda: calls.append("c"))
         loop.call_at(now + 0.01, lambda: calls.append("a"))
         loop.call_at(now + 0.01, lambda: calls.append("b"))
         await done.wait()

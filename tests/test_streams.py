@@ -21,10 +21,9 @@ import ajobs
 from ajobs import JobState, Progress, Record, StateChange, Stream
 from ajobs._records import KEPT
 from tests.support import (
+    Deaf,
     Gate,
     give,
-    Deaf,
-    in_thread,
     nothing,
     reach,
     take,
@@ -122,9 +121,9 @@ async def test_stopped_job_raises_after_its_output() -> None:
             await job.receive()
 
         got = []
-        with pytest.raises(ajobs.JobStopped):
+        with pytest.raises(ajobs.JobStopped):  # noqa: PT012 - the block is what raises
             async for value in job.receive():
-                got.append(value)
+                got.append(value)  # noqa: PERF401 - what came before counts
 
         assert [1] == got
 
@@ -160,7 +159,7 @@ async def test_what_is_put_back_wakes_other_readers() -> None:
 
     async def one_by_one() -> None:
         async for value in job.receive():
-            got.append(value)
+            got.append(value)  # noqa: PERF401 - what came before counts
 
     async with ajobs.Session() as jobs, anyio.create_task_group() as group:
         gate = Gate()
@@ -227,7 +226,7 @@ async def test_incremental_receive_is_live() -> None:
 
     async def reader() -> None:
         async for value in job.receive():
-            got.append(value)
+            got.append(value)  # noqa: PERF401 - what came before counts
 
     async with ajobs.Session() as jobs, anyio.create_task_group() as group:
         job = jobs.start(work)
@@ -255,9 +254,9 @@ async def test_failure_comes_after_the_last_record() -> None:
     got = []
     async with ajobs.Session() as jobs:
         receipt = jobs.start(write_and_fail, 1, 2).receive()
-        with pytest.raises(Error):
+        with pytest.raises(Error):  # noqa: PT012 - the block is what raises
             async for value in receipt:
-                got.append(value)
+                got.append(value)  # noqa: PERF401 - what came before counts
 
         assert [1, 2] == got
         with pytest.raises(anyio.EndOfStream):
@@ -494,7 +493,7 @@ async def test_keep_is_live_too() -> None:
 
     async def reader() -> None:
         async for value in job.receive(keep=True):
-            got.append(value)
+            got.append(value)  # noqa: PERF401 - what came before counts
 
     async with ajobs.Session() as jobs, anyio.create_task_group() as group:
         job = jobs.start(work)
@@ -514,9 +513,9 @@ async def test_keep_raises_the_failure() -> None:
             await job.receive(keep=True)
 
         got = []
-        with pytest.raises(Error):
+        with pytest.raises(Error):  # noqa: PT012 - the block is what raises
             async for value in job.receive(keep=True):
-                got.append(value)
+                got.append(value)  # noqa: PERF401 - what came before counts
 
         assert [1] == got == job.receive_nowait()
 
@@ -573,7 +572,7 @@ async def test_follow_gives_everything_and_takes_nothing() -> None:
 
 async def test_follow_never_raises_the_failure() -> None:
     """A follower of a failed job just ends, and has seen no failure."""
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(ExceptionGroup):  # noqa: PT012 - the block is what raises
         async with ajobs.Session() as jobs:
             job = jobs.start(write_and_fail, 1)
             assert [1] == [record.value async for record in job.follow()]
@@ -613,17 +612,16 @@ async def test_session_follow_joins_all_jobs() -> None:
         async for job, one in jobs.follow():
             told.append((job.id, one.state if isinstance(one, StateChange) else one.value))
 
-    async with anyio.create_task_group() as group:
-        async with ajobs.Session(failures="keep") as jobs:
-            early = jobs.start(give, 1)
-            await early
-            group.start_soon(follow)
-            await anyio.wait_all_tasks_blocked()
-            late = jobs.start(write_and_fail, 2)
-            await late.wait()
-            await jobs.remove(late)
-            await anyio.wait_all_tasks_blocked()
-            assert [(late.id, "Failed")] == told[-1:]
+    async with anyio.create_task_group() as group, ajobs.Session(failures="keep") as jobs:
+        early = jobs.start(give, 1)
+        await early
+        group.start_soon(follow)
+        await anyio.wait_all_tasks_blocked()
+        late = jobs.start(write_and_fail, 2)
+        await late.wait()
+        await jobs.remove(late)
+        await anyio.wait_all_tasks_blocked()
+        assert [(late.id, "Failed")] == told[-1:]
 
     assert [
         (early.id, 1),
@@ -638,7 +636,8 @@ async def test_session_follow_after_the_end() -> None:
     async with ajobs.Session() as jobs:
         job = jobs.start(give, 1)
 
-    assert [(job, 1)] == [(one, record.value) async for one, record in jobs.follow()]
+    told = await take(jobs.follow())
+    assert [(job, 1)] == [(one, record.value) for one, record in told]
 
 
 async def test_session_follower_can_be_left() -> None:
@@ -770,6 +769,28 @@ async def test_overflow_error_fails_at_the_limit() -> None:
         assert [1, 2, 3] == job.receive_nowait()
 
 
+@pytest.mark.parametrize("fn", [three_plainly, three_writes, three_awaited, three_yields])
+async def test_overflow_error_fails_every_kind_of_writer(fn: Any) -> None:
+    """`overflow="error"` lets nobody wait, generators neither."""
+    async with ajobs.Session() as jobs:
+        job = jobs.start(fn, output_limit=2, overflow="error")
+        with pytest.raises(ajobs.OutputLimitExceeded):
+            await job
+
+        assert [0, 1] == job.receive_nowait()
+
+
+@pytest.mark.parametrize("fn", [three_plainly, three_writes, three_awaited, three_yields])
+async def test_taking_one_makes_room_for_one(fn: Any) -> None:
+    """A writer that waits goes on as soon as what it has in hand fits."""
+    async with ajobs.Session() as jobs:
+        job = jobs.start(fn, output_limit=2)
+        await reach(job, "Blocked")
+        assert [0] == job.receive_nowait(limit=1)
+        await job
+        assert [1, 2] == job.receive_nowait()
+
+
 async def test_limit_counts_output_errors_and_warnings_together() -> None:
     """The limit bounds the three streams that are never dropped, and no other."""
 
@@ -897,11 +918,10 @@ async def test_leaving_lets_a_reader_finish() -> None:
             got.append(value)
             await checkpoint()
 
-    async with anyio.create_task_group() as group:
-        async with ajobs.Session() as jobs:
-            job = jobs.start(write, *range(10), output_limit=1)
-            group.start_soon(reader)
-            await anyio.wait_all_tasks_blocked()
+    async with anyio.create_task_group() as group, ajobs.Session() as jobs:
+        job = jobs.start(write, *range(10), output_limit=1)
+        group.start_soon(reader)
+        await anyio.wait_all_tasks_blocked()
 
     assert list(range(10)) == got
 
@@ -926,11 +946,10 @@ async def test_reader_that_leaves_during_the_exit() -> None:
 
 async def test_saving_counts_as_reading(tmp_path: Path) -> None:
     """A `save` under way keeps a limited writer going while the session is left."""
-    async with anyio.create_task_group() as group:
-        async with ajobs.Session() as jobs:
-            job = jobs.start(write, *range(10), output_limit=1)
-            group.start_soon(job.save, tmp_path / "out")
-            await anyio.wait_all_tasks_blocked()
+    async with anyio.create_task_group() as group, ajobs.Session() as jobs:
+        job = jobs.start(write, *range(10), output_limit=1)
+        group.start_soon(job.save, tmp_path / "out")
+        await anyio.wait_all_tasks_blocked()
 
     assert list("0123456789") == (tmp_path / "out").read_text().split()
 
@@ -939,7 +958,7 @@ async def test_much_unread_output_is_warned_of_once(monkeypatch: pytest.MonkeyPa
     """F1: many unread records without a limit give one RuntimeWarning, not inside the job."""
     monkeypatch.setattr("ajobs._log.MANY", 10)
     async with ajobs.Session() as jobs:
-        with pytest.warns(RuntimeWarning, match=r"job \d+ has \d+ unread records") as caught:
+        with pytest.warns(RuntimeWarning, match=r"job \d+ has \d+ unread records") as caught:  # noqa: PT031 - the block is what warns
             job = jobs.start(write, *range(50))
             await job
             await anyio.wait_all_tasks_blocked()
@@ -1057,22 +1076,22 @@ async def test_save_of_what_has_no_encoding(tmp_path: Path) -> None:
 
 
 async def test_save_is_live(tmp_path: Path) -> None:
-    """Records are in the file while the job still runs."""
-    gate = Gate()
+    """Records are taken and written while the job still runs."""
+    gate, taken = Gate(), anyio.Event()
 
     async def work() -> None:
-        await write(1)
+        await write(1, 2)
+        taken.set()
         await gate.wait()
-        await write(2)
+        await write(3)
 
     async with ajobs.Session() as jobs, anyio.create_task_group() as group:
-        job = jobs.start(work)
+        job = jobs.start(work, output_limit=1)
         group.start_soon(job.save, tmp_path / "out")
-        await anyio.wait_all_tasks_blocked()
-        assert not job.has_more_data
+        await taken.wait()
         gate.open()
 
-    assert "1\n2\n" == (tmp_path / "out").read_text()
+    assert "1\n2\n3\n" == (tmp_path / "out").read_text()
 
 
 async def test_save_does_not_raise_the_failure(tmp_path: Path) -> None:
@@ -1095,11 +1114,9 @@ async def test_save_that_cannot_open(tmp_path: Path) -> None:
         assert [1] == job.receive_nowait()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 async def test_save_that_cannot_write() -> None:
     """F10: what could not be written stays with the job, in order, and the job goes on."""
-    if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full here")
-
     async with ajobs.Session() as jobs:
         job = jobs.start(write, *(["x" * 100_000] * 3))
         with pytest.raises(OSError, match="No space"):
@@ -1133,26 +1150,29 @@ async def test_cancelled_save_loses_and_doubles_nothing(tmp_path: Path) -> None:
 
 async def test_save_needs_none_of_the_loops_threads(tmp_path: Path) -> None:
     """C4: saving works while jobs hold every thread of anyio's own limiter."""
-    with Deaf() as stay:
+    with Deaf() as deaf:
         limiter = anyio.to_thread.current_default_thread_limiter()
         limiter.total_tokens = 1
         async with anyio.create_task_group() as group:
 
             async def hold() -> None:
-                await anyio.to_thread.run_sync(stay)
+                await anyio.to_thread.run_sync(deaf)
 
             group.start_soon(hold)
             await anyio.wait_all_tasks_blocked()
             async with ajobs.Session() as jobs:
                 await jobs.start(write, 1).save(tmp_path / "out")
 
-            release(stay)
+            deaf.release()
 
         limiter.total_tokens = 40
 
     assert "1\n" == (tmp_path / "out").read_text()
 
 
-def release(stay: Any) -> None:
-    """Let a held thread go."""
-    stay.__closure__[1].cell_contents.set()
+async def test_receipt_says_what_it_is() -> None:
+    """A receipt shown in a console tells what to do with it."""
+    async with ajobs.Session() as jobs:
+        job = jobs.start(nothing)
+        assert "await" in repr(job.receive(["output", "error"]))
+        assert f"job {job.id}" in repr(job.receive())

@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint, current_token
 
 import ajobs
 from ajobs import JobState, ThreadRunner
-from tests.support import Gate, collect, forever, give, Deaf, in_thread, reach
+from tests.support import Deaf, Gate, collect, forever, give, in_thread, reach
 
 
 async def test_runs_in_another_thread() -> None:
@@ -50,7 +50,7 @@ async def test_async_generator_in_a_thread() -> None:
             while True:
                 yield number
                 number += 1
-                await anyio.sleep(0)
+                await checkpoint()
         finally:
             closed.append(True)
 
@@ -93,17 +93,40 @@ async def test_async_function_in_a_thread_is_cancelled_by_a_stop() -> None:
 async def test_stop_before_the_loop_in_the_thread_began() -> None:
     """A15: a stop that comes before the thread's loop runs is not lost."""
     limit = ThreadRunner(1)
-    with Deaf() as stay:
+    with Deaf() as deaf:
         async with ajobs.Session() as jobs:
-            first = jobs.start(stay, runner=limit)
-            await in_thread(begun)
+            first = jobs.start(deaf, runner=limit)
+            await in_thread(deaf.begun)
             second = jobs.start(forever, runner=limit)
             await anyio.wait_all_tasks_blocked()
             assert JobState.NOT_STARTED == second.state
             assert await second.stop()
             assert (JobState.STOPPED, None) == (second.state, second.begin_time)
-            stay.__closure__[1].cell_contents.set()
+            deaf.release()
             await first
+
+
+async def test_stop_while_the_thread_gets_ready() -> None:
+    """A15: a stop that comes before the loop in the thread is there is not lost either."""
+    begun = threading.Event()
+    steps: list[str] = []
+
+    def prepare() -> None:
+        begun.set()
+        while not ajobs.stop_requested():
+            pass
+
+    async def work() -> None:
+        steps.append("begun")
+        await anyio.sleep_forever()
+
+    async with ajobs.Session() as jobs:
+        job = jobs.start(work, runner=ThreadRunner(1, initializer=prepare))
+        await in_thread(begun)
+        assert await job.stop()
+        assert JobState.STOPPED == job.state
+
+    assert ["begun"] == steps
 
 
 async def test_max_threads_bounds_what_runs() -> None:
@@ -327,15 +350,15 @@ async def test_input_after_the_stop_raises_at_once() -> None:
 
 async def test_many_stuck_threads_do_not_hold_up_others() -> None:
     """B10: jobs go on and time limits hold while threads are wedged."""
-    with Deaf() as stay:
+    with Deaf() as deaf:
         async with ajobs.Session(stop_grace=0) as jobs:
-            stuck = [jobs.start(stay) for _ in range(8)]
-            await in_thread(begun)
+            stuck = [jobs.start(deaf) for _ in range(8)]
+            await in_thread(deaf.begun)
             assert ajobs.WaitResult([], stuck) == await ajobs.wait_all(stuck, timeout=0.01)
             assert not await jobs.stop(stuck)
             assert 5 == await jobs.start(give, 5)
             assert 0 == await jobs.start(len, ())
-            stay.__closure__[1].cell_contents.set()
+            deaf.release()
             await ajobs.wait_all(stuck)
 
 

@@ -121,6 +121,38 @@ async def test_lowering_the_throttle_stops_nobody() -> None:
         gates[3].open()
 
 
+async def test_lowering_the_throttle_before_the_first_turn() -> None:
+    """A throttle that is lowered before the jobs had their turn holds for them too."""
+    gate = Gate()
+    async with ajobs.Session(throttle=3) as jobs:
+        for _ in range(3):
+            jobs.start(gate.wait)
+
+        jobs.throttle = 1
+        await anyio.wait_all_tasks_blocked()
+        assert 1 == gate.arrived
+        gate.open()
+
+
+async def test_lowering_the_throttle_while_places_are_taken_up() -> None:
+    """The same while some have begun and others are on their way."""
+    gate = Gate()
+
+    async def work(number: int) -> None:
+        if number == 1:
+            jobs.throttle = 1
+
+        await gate.wait()
+
+    async with ajobs.Session(throttle=5) as jobs:
+        for number in range(5):
+            jobs.start(work, number)
+
+        await anyio.wait_all_tasks_blocked()
+        assert 2 == gate.arrived
+        gate.open()
+
+
 @pytest.mark.parametrize("value", [0, -1, 1.5, math.nan])
 async def test_bad_throttle(value: float) -> None:
     """A throttle that is none is refused, and the old one stays."""
@@ -214,7 +246,7 @@ async def test_a_wait_that_ends_goes_on_at_once() -> None:
         got.append(await first)
 
     async with ajobs.Session(throttle=1) as jobs:
-        first = jobs.start(gate.wait, 1)
+        first = jobs.start(gate.give, 1)
         await anyio.wait_all_tasks_blocked()
         jobs.throttle = 2
         second = jobs.start(waiter)
@@ -299,7 +331,9 @@ class Meter:
     backend=st.sampled_from(["asyncio", "trio"]),
 )
 @settings(max_examples=60, deadline=None)
-def test_any_mixture_keeps_the_throttle(throttle: int, plan: list[str], backend: str) -> None:
+def test_any_mixture_keeps_the_throttle(  # noqa: C901 - kinds of jobs
+    throttle: int, plan: list[str], backend: str
+) -> None:
     """A3: whatever jobs do, at most so many run, all end, and every place is free again."""
 
     async def main() -> None:

@@ -6,7 +6,7 @@ import gc
 import math
 import threading
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import anyio
@@ -183,7 +183,7 @@ async def test_many_waits_leave_nothing() -> None:
 
 async def test_waiting_consumes_nothing() -> None:
     """Waiting takes no output and sees no failure."""
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(ExceptionGroup):  # noqa: PT012 - the block is what raises
         async with ajobs.Session() as jobs:
             job, failed = jobs.start(give, 1), jobs.start(fail, KeyError())
             await wait_all(jobs)
@@ -197,7 +197,7 @@ async def test_wait_by_several_kinds_at_once() -> None:
     gate = Gate()
     woken: list[str] = []
     async with ajobs.Session() as jobs, anyio.create_task_group() as group:
-        job = jobs.start(gate.wait, 3)
+        job = jobs.start(gate.give, 3)
 
         async def by(name: str, wait: Callable[[], Any]) -> None:
             await wait()
@@ -248,7 +248,7 @@ async def test_as_completed_gives_the_finished_first() -> None:
 
 async def test_as_completed_of_none() -> None:
     """None at all ends at once."""
-    assert [] == [job async for job in as_completed()]
+    assert [] == await take(as_completed())
 
 
 async def test_as_completed_timeout() -> None:
@@ -256,7 +256,7 @@ async def test_as_completed_timeout() -> None:
     async with ajobs.Session() as jobs:
         quick, slow = jobs.start(nothing), jobs.start(forever)
         seen = []
-        with pytest.raises(TimeoutError, match="1 job"):
+        with pytest.raises(TimeoutError, match="1 job"):  # noqa: PT012 - the block is what raises
             async for job in as_completed(slow, quick, timeout=0.01):
                 seen.append(job)  # noqa: PERF401  # what came before the error counts
 
@@ -284,7 +284,7 @@ async def test_as_completed_refuses_bad_arguments() -> None:
         as_completed(timeout=-1)
 
     with pytest.raises(TypeError, match="jobs"):
-        as_completed([1])  # type: ignore[list-item]  # what must fail
+        as_completed([1])  # type: ignore[type-var]  # what must fail
 
 
 async def test_as_completed_left_early_leaves_nothing() -> None:
@@ -314,6 +314,11 @@ async def test_as_completed_cancelled_goes_on() -> None:
         assert job is await anext(each)
 
 
+async def take_one(each: Any) -> None:
+    """Take one step."""
+    await anext(each)
+
+
 async def test_job_that_ends_with_the_cancellation_is_not_lost() -> None:
     """B13: a job whose end comes in the turn of a cancellation is there for the next step."""
     gate = Gate()
@@ -321,7 +326,7 @@ async def test_job_that_ends_with_the_cancellation_is_not_lost() -> None:
         job = jobs.start(gate.wait)
         each = as_completed(job)
         async with anyio.create_task_group() as group:
-            group.start_soon(lambda: each.__anext__())
+            group.start_soon(take_one, each)
             await anyio.wait_all_tasks_blocked()
             gate.open()
             group.cancel_scope.cancel()
@@ -359,30 +364,37 @@ async def test_limited_wait_inside_a_job_is_blocked() -> None:
 # Rings
 
 
-async def test_waiting_for_oneself() -> None:
+async def by_await() -> None:
+    """Await the current job."""
+    await ajobs.current_job()
+
+
+async def by_wait() -> None:
+    """Wait for the current job."""
+    await ajobs.current_job().wait()
+
+
+async def by_all() -> None:
+    """Wait for all jobs of the session."""
+    await wait_all(ajobs.current_session())
+
+
+async def by_each() -> None:
+    """Take each job as it ends."""
+    await take(as_completed(ajobs.current_job()))
+
+
+async def by_following() -> None:
+    """Follow the current job."""
+    await take(ajobs.current_job().follow())
+
+
+@pytest.mark.parametrize("me", [by_await, by_wait, by_all, by_each, by_following])
+async def test_waiting_for_oneself(me: Any) -> None:
     """A16: a job that waits for itself raises `DeadlockError`."""
-
-    async def by_await() -> None:
-        await ajobs.current_job()
-
-    async def by_wait() -> None:
-        await ajobs.current_job().wait()
-
-    async def by_all() -> None:
-        await wait_all(ajobs.current_session())
-
-    async def by_each() -> None:
-        async for _ in as_completed(ajobs.current_job()):
-            pass
-
-    async def by_following() -> None:
-        async for _ in ajobs.current_job().follow():
-            pass
-
-    for me in (by_await, by_wait, by_all, by_each, by_following):
-        async with ajobs.Session() as jobs:
-            with pytest.raises(DeadlockError, match="waits for itself"):
-                await jobs.start(me)
+    async with ajobs.Session() as jobs:
+        with pytest.raises(DeadlockError, match="waits for itself"):
+            await jobs.start(me)
 
 
 async def test_waiting_for_oneself_with_poll() -> None:
@@ -451,7 +463,7 @@ async def test_ring_through_names() -> None:
         second_job = jobs.start(second, name="two")
         await anyio.wait_all_tasks_blocked()
         gate.open()
-        with pytest.raises(DeadlockError, match="'one' waits for job .* 'two' waits for"):
+        with pytest.raises(DeadlockError, match=r"'one' waits for job .* 'two' waits for"):
             await second_job
 
 
@@ -685,8 +697,8 @@ def test_finished_jobs_can_be_waited_for_anywhere() -> None:
 async def test_hundred_thousand_waits_in_a_loop() -> None:
     """B5: draining many jobs one by one with `wait_any` is linear; all come, each once."""
     async with ajobs.Session() as jobs:
-        pending = [jobs.start(nothing) for _ in range(300)]
-        seen = []
+        pending: Sequence[ajobs.Job[None]] = [jobs.start(nothing) for _ in range(300)]
+        seen: list[ajobs.Job[None]] = []
         while pending:
             result = await wait_any(pending)
             seen += result.done
@@ -724,3 +736,53 @@ async def test_end_in_a_thread_wakes_the_waiter() -> None:
         await in_thread(begun)
         release.set()
         assert 1 == await job
+
+
+async def test_pending_goes_on() -> None:
+    """What is pending can be waited for again and again, looked at, and compared like a list."""
+    gates = [Gate() for _ in range(4)]
+    async with ajobs.Session() as jobs:
+        started = [jobs.start(gate.wait) for gate in gates]
+        pending: Sequence[ajobs.Job[None]] = started
+        for number, gate in enumerate(gates):
+            gate.open()
+            result = await wait_any(pending)
+            assert [started[number]] == result.done
+            pending = result.pending
+            assert started[number + 1 :] == pending
+            assert len(started) - number - 1 == len(pending)
+            assert started[number + 1 :] == list(pending) == pending[:]
+            assert repr(list(pending)) == repr(pending)
+
+        assert not pending
+        assert WaitResult([], []) == await wait_any(pending)
+
+
+async def test_old_pending_is_still_right() -> None:
+    """An older answer stays what it was; waiting on it gives what has ended since."""
+    gates = [Gate() for _ in range(3)]
+    async with ajobs.Session() as jobs:
+        started = [jobs.start(gate.wait) for gate in gates]
+        gates[0].open()
+        old = (await wait_any(started)).pending
+        gates[1].open()
+        new = (await wait_any(old)).pending
+        assert (started[1:], started[2:]) == (old, new)
+        result = await wait_any(old, timeout=0)
+        assert WaitResult([started[1]], [started[2]]) == result
+        gates[2].open()
+        assert WaitResult([started[1], started[2]], []) == await wait_all(old)
+
+
+async def test_pending_after_a_pause() -> None:
+    """What ended while nobody waited is told by the next wait."""
+    gates = [Gate() for _ in range(3)]
+    async with ajobs.Session() as jobs:
+        started = [jobs.start(gate.wait) for gate in gates]
+        result = await wait_any(started, timeout=0.001)
+        assert WaitResult([], started) == result
+        gates[1].open()
+        await started[1]
+        assert WaitResult([started[1]], [started[0], started[2]]) == await wait_any(result.pending)
+        for gate in gates:
+            gate.open()

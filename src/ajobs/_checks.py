@@ -159,7 +159,7 @@ def _number(value: object, name: str, takes: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} takes {takes}, not {value!r}")
 
-    if math.isnan(value):
+    if isinstance(value, float) and math.isnan(value):
         raise ValueError(f"{name} takes {takes}, not NaN")
 
     return value

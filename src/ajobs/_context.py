@@ -69,7 +69,7 @@ class _Written:
 #: What `JobContext.write` returns where it already waited.
 WRITTEN = _Written()
 
-_current: ContextVar[JobContext] = ContextVar("ajobs_job_context")
+_current: ContextVar[JobContext | None] = ContextVar("ajobs_job_context", default=None)
 enter_context = _current.set
 leave_context = _current.reset
 
@@ -80,17 +80,18 @@ def current_context() -> JobContext:
     Raises:
         NoCurrentJob: No job runs here.
     """
-    try:
-        return _current.get()
-    except LookupError:
+    found = _current.get()
+    if found is None:
         raise NoCurrentJob(
             "no job runs here: this call works inside a function that was started as a job"
-        ) from None
+        )
+
+    return found
 
 
 def context_or_none() -> JobContext | None:
     """Return the context of the job whose code calls, or None outside jobs."""
-    return _current.get(None)
+    return _current.get()
 
 
 def write_output(value: object) -> Awaitable[None]:

@@ -182,6 +182,17 @@ class Engine(Keeper):
     # Ending
 
     def _conclude(self, run: JobRun, value: Any, error: BaseException | None) -> None:
+        try:
+            self._settle(run, value, error)
+        except Exception as exc:  # noqa: BLE001  # a bug of ours; without this, waits would hang
+            logger().critical("%s could not be ended properly", run.job.label(), exc_info=exc)
+            if not run.job.is_finished:
+                self.unfinished -= 1
+                run.job.break_off(exc)
+
+            self._ring_if_idle()
+
+    def _settle(self, run: JobRun, value: Any, error: BaseException | None) -> None:
         if run.begun is None and error is None:
             run.begin()
 
@@ -232,6 +243,9 @@ class Engine(Keeper):
         job.finish(state, value, reason)
         self.unfinished -= 1
         self._owner.job_ended(job)
+        self._ring_if_idle()
+
+    def _ring_if_idle(self) -> None:
         if not self.unfinished and self._idle is not None:
             self._idle.set()
 
@@ -318,8 +332,7 @@ class Engine(Keeper):
         job = run.job
         self.left_behind.append(job)
         self.unfinished -= 1
-        if not self.unfinished and self._idle is not None:
-            self._idle.set()
+        self._ring_if_idle()
 
         def ended(value: Any, error: BaseException | None) -> None:
             self.unfinished += 1

@@ -16,8 +16,8 @@ from typing import Any
 import anyio
 from anyio import CancelScope
 
-from ._logs import logger
 from ._context import enter_context
+from ._logs import logger
 from ._loop import Loop
 from ._spec import Input
 

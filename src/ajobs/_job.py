@@ -641,6 +641,16 @@ class Job(Readable, Generic[T_co]):
         if self._watchers is not None:
             self._tell_watchers()
 
+    def break_off(self, error: Exception) -> None:
+        """End as failed by *error* whatever the table says: the last resort after a bug of ours."""
+        self._ending = Ending(self.begin_seconds, None)
+        self._ending.reason = error
+        self._state = JobState.FAILED
+        self.run = None
+        self.is_finished = True
+        self.tell_readers()
+        self._tell_watchers()
+
     def tell_stuck(self) -> None:
         """Wake whoever must not wait for code that has outlasted its grace."""
         for watcher in self.watchers():

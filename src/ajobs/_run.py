@@ -470,12 +470,15 @@ class JobRun(JobContext, Blockable):
             def bound_there() -> None:
                 loop.call_soon(bound)
 
+            # First the callback, then the look: the stop may come from the other thread between.
+            self._on_stop += (bound_there,)
             if self.demand is not None:
                 bound()
-            else:
-                self._on_stop += (bound_there,)
 
-            yield
+            try:
+                yield
+            finally:
+                self._on_stop = tuple(one for one in self._on_stop if one is not bound_there)
 
     # Waiting
 

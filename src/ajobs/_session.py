@@ -315,6 +315,7 @@ class Session:
             overflow: What a full output does: the job waits ("wait") or fails ("error").
             auto_remove: Take the job off the table when it has finished, its failure was
                 seen, and nothing is unread but the return value.
+            keywords: None: an argument of *fn* is refused with the words to write instead.
 
         Returns:
             The job, queued; its code begins at the next turn of the loop at the earliest.
