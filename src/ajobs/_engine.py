@@ -189,6 +189,7 @@ class Engine(Keeper):
             if not run.job.is_finished:
                 self.unfinished -= 1
                 run.job.break_off(exc)
+                self._owner.job_ended(run.job)
 
             self._ring_if_idle()
 

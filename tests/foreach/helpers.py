@@ -15,15 +15,19 @@ class FakeCaller(JobContext):
         self.is_stopping = False
 
     def write(self, stream: Stream, value: object) -> Awaitable[None]:
+        """Note it."""
         self.written.append((stream, value))
         return WRITTEN
 
     def stop_requested(self) -> bool:
+        """Tell what the test said."""
         return self.is_stopping
 
     def job_input(self) -> list[object]:
+        """Give nothing."""
         return []
 
     @contextmanager
     def cleanup(self) -> Iterator[None]:
+        """Shield nothing."""
         yield

@@ -26,7 +26,6 @@ from ajobs._context import (
 from ajobs._errors import ForeachErrors, ForeachTimeout, ItemTimeout, JobAborted
 from ajobs._foreach import Outcome
 from ajobs._records import Progress, Stream
-
 from tests.foreach.conftest import Place, collect
 from tests.foreach.helpers import FakeCaller
 
@@ -34,19 +33,23 @@ colour: ContextVar[str] = ContextVar("colour", default="none")
 
 
 def double(number: int) -> int:
+    """Give twice the number."""
     return 2 * number
 
 
 def identity(item: Any) -> Any:
+    """Give the item."""
     return item
 
 
 def twice(item: Any) -> Iterator[Any]:
+    """Give the item two times."""
     yield item
     yield item
 
 
 def odd_ones_fail(number: int) -> int:
+    """Fail for every other number."""
     if number % 2:
         raise ValueError(f"{number} is odd")
 
@@ -54,6 +57,7 @@ def odd_ones_fail(number: int) -> int:
 
 
 async def numbers(count: int) -> AsyncIterator[int]:
+    """Count, with a wait before each."""
     for number in range(count):
         await anyio.lowlevel.checkpoint()
         yield number
@@ -172,7 +176,7 @@ class TestInput:
 
         def count() -> Iterator[int]:
             nonlocal pulled
-            for pulled in itertools.count(1):  # noqa: B007 - read outside
+            for pulled in itertools.count(1):  # noqa: UP028 - read outside
                 yield pulled
 
         taken = await collect(place.foreach(count(), identity, throttle=3, buffer=4), 20)
@@ -188,7 +192,7 @@ class TestInput:
         async def count() -> AsyncIterator[int]:
             nonlocal closed, pulled
             try:
-                for pulled in itertools.count(1):  # noqa: B007 - read outside
+                for pulled in itertools.count(1):
                     yield pulled
             finally:
                 await anyio.lowlevel.checkpoint()
@@ -262,13 +266,13 @@ class TestInput:
             yield from range(4)
             raise LookupError("no more")
 
-        seen = []
+        seen: list[Any] = []
         with pytest.raises(LookupError):  # noqa: PT012 - the loop ends by it
             async with place.foreach(broken(), identity, on_error=on_error) as results:
                 async for value in results:
-                    seen.append(value)
+                    seen.append(value)  # noqa: PERF401 - what came before the error counts
 
-        values = [value.value if isinstance(value, Outcome) else value for value in seen]
+        values: list[Any] = [value.value if isinstance(value, Outcome) else value for value in seen]
         assert sorted(values) == [0, 1, 2, 3]
 
     async def test_iter_raises(self, place: Place) -> None:
@@ -383,7 +387,7 @@ class TestLimits:
                 while not stop_requested():
                     yield -1
 
-        with pytest.raises(ForeachTimeout, match="ran longer than 0.05 s") as caught:
+        with pytest.raises(ForeachTimeout, match=r"ran longer than 0\.05 s") as caught:
             await collect(
                 place.foreach([2] * 8, work, throttle=2, timeout=0.05, buffer=0), most=None
             )
@@ -408,11 +412,11 @@ class TestErrors:
 
     async def test_raise_hands_out_what_was_ready(self, place: Place) -> None:
         """Results that came before the failure are not lost."""
-        seen = []
+        seen: list[Any] = []
         with pytest.raises(ValueError, match="1 is odd"):  # noqa: PT012 - the loop ends by it
             async with place.foreach(range(8), odd_ones_fail, throttle=1) as results:
                 async for value in results:
-                    seen.append(value)
+                    seen.append(value)  # noqa: PERF401 - what came before the error counts
 
         assert seen == [0]
 
@@ -437,11 +441,11 @@ class TestErrors:
 
     async def test_continue_streams(self, place: Place) -> None:
         """The results come as they do, the errors at the end."""
-        seen = []
+        seen: list[Any] = []
         with pytest.raises(ForeachErrors) as caught:  # noqa: PT012 - the loop ends by it
             async with place.foreach(range(8), odd_ones_fail, on_error="continue") as results:
                 async for value in results:
-                    seen.append(value)
+                    seen.append(value)  # noqa: PERF401 - what came before the error counts
 
         assert sorted(seen) == [0, 2, 4, 6]
         assert caught.value.failed == 4
@@ -557,7 +561,7 @@ class TestErrors:
             async with place.foreach(range(2), odd_ones_fail, throttle=1) as results:
                 assert await anext(results) == 0
                 with anyio.fail_after(5):
-                    while not results._run.is_over:  # type: ignore[union-attr]  # noqa: SLF001, ASYNC110
+                    while not results._run.is_over:  # type: ignore[union-attr]  # noqa: ASYNC110
                         await anyio.sleep(0.001)
 
     async def test_own_exception_of_the_block_comes_first(
@@ -568,7 +572,7 @@ class TestErrors:
             async with place.foreach(range(2), odd_ones_fail, throttle=1) as results:
                 assert await anext(results) == 0
                 with anyio.fail_after(5):
-                    while not results._run.is_over:  # type: ignore[union-attr]  # noqa: SLF001, ASYNC110
+                    while not results._run.is_over:  # type: ignore[union-attr]  # noqa: ASYNC110
                         await anyio.sleep(0.001)
 
                 raise LookupError("mine")
@@ -653,7 +657,7 @@ class TestLeaving:
                 await anext(results)
 
             release.set()
-            assert sorted([value async for value in results]) == [0, 1, 2]
+            assert {value async for value in results} == {0, 1, 2}
 
 
 class TestInsideAnItem:

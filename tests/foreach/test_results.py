@@ -1,6 +1,7 @@
 """The two orders in which results are handed out."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,7 +95,7 @@ def test_batches_in_order(values: list[int], data: st.DataObject) -> None:
     """Batches that come in any order leave in the order of the input."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(values)), max_size=5)))
     edges = [0, *cuts, len(values)]
-    batches = [(a, values[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    batches = [(a, values[a:b]) for a, b in pairwise(edges)]
     results = InOrder()
     for first, batch in data.draw(st.permutations(batches)):
         results.several(first, batch)

@@ -35,9 +35,19 @@ class Foreach(Generic[R]):
     ``async for`` while items are running.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        """Keep *plan*; nothing runs yet. Made by `parallel_foreach`."""
+    def __init__(self, plan: Plan, *, is_ours: bool) -> None:
+        """Keep *plan*; nothing runs yet. Made by `parallel_foreach`.
+
+        *is_ours*: The runner was made for this call, which opens and closes it.
+        """
         self._plan = plan
+        self._is_ours = is_ours
+        self._spec: JobSpec | None = None
+        if not isinstance(plan.runner, TaskRunner | ThreadRunner):
+            from .far import spec_for
+
+            self._spec = spec_for(plan, plan.runner)
+
         self._run: Run | None = None
 
     def __repr__(self) -> str:
@@ -122,8 +132,13 @@ class Foreach(Generic[R]):
         match self._plan.runner:
             case ThreadRunner() as runner:
                 return ThreadPlace(run, runner)
-            case _:
+            case TaskRunner():
                 return TaskPlace(run)
+            case runner:
+                from .far import FarPlace
+
+                assert self._spec is not None
+                return FarPlace(run, runner, self._spec, is_ours=self._is_ours)
 
 
 class ForeachOptions(TypedDict, total=False):
@@ -292,7 +307,7 @@ def parallel_foreach(
         on_error=on_error,
         buffer=count(buffer, "buffer", least=0),
     )
-    return Foreach(plan)
+    return Foreach(plan, is_ours=not isinstance(runner, Runner))
 
 
 def _runner_for(fn: Callable[..., object], kind: Kind, runner: object) -> Runner:
@@ -301,13 +316,28 @@ def _runner_for(fn: Callable[..., object], kind: Kind, runner: object) -> Runner
         runner = "task" if kind.is_async else "thread"
 
     if isinstance(runner, str):
-        one_of(runner, "runner", ("task", "thread"))
-        runner = TaskRunner() if runner == "task" else ThreadRunner()
+        return _runner_named(runner, fn)
 
-    if not isinstance(runner, TaskRunner | ThreadRunner):
+    if not isinstance(runner, Runner):
         raise TypeError(f"runner must be None, a name or a Runner, not {runner!r:.80}")
 
     if isinstance(runner, TaskRunner):
         runner.check(JobSpec(fn))
 
+    return runner
+
+
+def _runner_named(name: str, fn: Callable[..., object]) -> Runner:
+    one_of(name, "runner", ("task", "thread", "process"))
+    if name == "process":
+        # Loaded for those who want it: processes need much that tasks and threads do not.
+        from ..runners.process import ProcessRunner
+
+        return ProcessRunner()
+
+    if name == "thread":
+        return ThreadRunner()
+
+    runner = TaskRunner()
+    runner.check(JobSpec(fn))
     return runner

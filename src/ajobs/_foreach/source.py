@@ -12,7 +12,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
 from itertools import islice
 from time import perf_counter
 from typing import Any, Final
@@ -133,7 +133,7 @@ class SyncSource(Source):
     def __init__(self, iterable: Iterable[Any]) -> None:
         super().__init__(iterable)
         self._iterable = iterable
-        self._iterator = iter(())
+        self._iterator: Iterator[Any] = iter(())
         self._peeked: list[Any] = []
 
     @property

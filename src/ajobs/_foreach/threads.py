@@ -272,16 +272,19 @@ class ThreadPlace(Place):
         for batch in tuple(self._at_work):
             if now - batch.began > LOOK:
                 self._absorb(batch)
-                rest = batch.split()
-                if rest is not None:
-                    self._at_work[rest] = None
-                    self.queue.put(rest)
-                    self._size = 1
+                self._requeue_rest(batch)
 
         limit = self.run.plan.item_timeout
         if limit < math.inf:
             for worker in tuple(self.workers):
                 self._look_at(worker, now, limit)
+
+    def _requeue_rest(self, batch: Batch) -> None:
+        rest = batch.split()
+        if rest is not None:
+            self._at_work[rest] = None
+            self.queue.put(rest)
+            self._size = 1
 
     def _look_at(self, worker: ThreadWorker, now: float, limit: float) -> None:
         batch, index, item = worker.batch, worker.index, worker.item
@@ -289,12 +292,15 @@ class ThreadPlace(Place):
             return
 
         if worker.late_index != index:
-            worker.expire(index)
+            # Claimed first: as soon as it is told, it may end by itself.
             if batch.odd.setdefault(index - batch.first, REPORTED) is REPORTED:
+                worker.expire(index)
                 error = ItemTimeout(f"item {index} ran longer than item_timeout={limit:g} s")
                 self.run.item_failed(index, item, error)
         elif now - worker.started > limit + STOP_GRACE:
             self._leave(worker)
+            self._requeue_rest(batch)
+            self._at_work.pop(batch, None)
             if self._left > MOST_LEFT:
                 self.run.give_up(
                     JobStuck(f"{self._left} threads are busy with items that do not end")
