@@ -40,8 +40,12 @@ if TYPE_CHECKING:
         JobTimeout,
         NoCurrentJob,
         OutputLimitExceeded,
+        PayloadError,
+        RemoteError,
+        RunnerUnavailable,
         SessionClosed,
         StopRequested,
+        WorkerDied,
     )
     from ._foreach import Outcome, parallel_foreach
     from ._hosted import open_session
@@ -53,6 +57,8 @@ if TYPE_CHECKING:
     from ._spec import JobSpec
     from ._state import JobState
     from ._waiting import WaitResult, as_completed, wait_all, wait_any
+    from .runners.interpreter import InterpreterRunner
+    from .runners.process import ProcessRunner
     from .runners.task import TaskRunner
     from .runners.thread import ThreadRunner
 
@@ -62,6 +68,7 @@ __all__ = [
     "Emit",
     "ForeachErrors",
     "ForeachTimeout",
+    "InterpreterRunner",
     "InvalidTransition",
     "ItemTimeout",
     "Job",
@@ -77,10 +84,14 @@ __all__ = [
     "NoCurrentJob",
     "Outcome",
     "OutputLimitExceeded",
+    "PayloadError",
+    "ProcessRunner",
     "Progress",
     "Receipt",
     "Record",
+    "RemoteError",
     "Runner",
+    "RunnerUnavailable",
     "Session",
     "SessionClosed",
     "StateChange",
@@ -89,6 +100,7 @@ __all__ = [
     "TaskRunner",
     "ThreadRunner",
     "WaitResult",
+    "WorkerDied",
     "as_completed",
     "capture",
     "check_stop",
@@ -117,6 +129,7 @@ _HOMES = {
     "Emit": "._runner",
     "ForeachErrors": "._errors",
     "ForeachTimeout": "._errors",
+    "InterpreterRunner": ".runners.interpreter",
     "InvalidTransition": "._errors",
     "ItemTimeout": "._errors",
     "Job": "._job",
@@ -132,10 +145,14 @@ _HOMES = {
     "NoCurrentJob": "._errors",
     "Outcome": "._foreach",
     "OutputLimitExceeded": "._errors",
+    "PayloadError": "._errors",
+    "ProcessRunner": ".runners.process",
     "Progress": "._records",
     "Receipt": "._reading",
     "Record": "._records",
+    "RemoteError": "._errors",
     "Runner": "._runner",
+    "RunnerUnavailable": "._errors",
     "Session": "._session",
     "SessionClosed": "._errors",
     "StateChange": "._records",
@@ -144,6 +161,7 @@ _HOMES = {
     "TaskRunner": ".runners.task",
     "ThreadRunner": ".runners.thread",
     "WaitResult": "._waiting",
+    "WorkerDied": "._errors",
     "as_completed": "._waiting",
     "capture": "._capture",
     "check_stop": "._context",

@@ -6,6 +6,7 @@ it opens (task groups, cancel scopes) belongs to the task that opened it.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import anyio
@@ -13,13 +14,20 @@ import anyio
 from ._loop import Loop
 from ._runner import Emit, Runner
 from ._spec import JobSpec
-from .runners.task import TaskRunner
-from .runners.thread import ThreadRunner
 
-_MAKERS = {"task": TaskRunner, "thread": ThreadRunner}
+#: The class of each kind, loaded when the first job of the kind is started: who only runs
+#: tasks does not load what worker processes need.
+_CLASSES = {
+    "task": "task.TaskRunner",
+    "thread": "thread.ThreadRunner",
+    "process": "process.ProcessRunner",
+    "interpreter": "interpreter.InterpreterRunner",
+    "command": "command.CommandRunner",
+    "script": "script.ScriptRunner",
+}
 
 #: The names that `start` takes for *runner*.
-NAMES = tuple(_MAKERS)
+NAMES = tuple(_CLASSES)
 
 
 def make_runner(name: str, loop: Loop) -> Runner:
@@ -27,8 +35,10 @@ def make_runner(name: str, loop: Loop) -> Runner:
 
     Raises:
         KeyError: There is no such kind.
+        RunnerUnavailable: This system or this Python cannot run such jobs.
     """
-    runner: Runner = _MAKERS[name]()
+    module, _, class_name = _CLASSES[name].partition(".")
+    runner = getattr(import_module(f".runners.{module}", __package__), class_name)()
     return HostedRunner(runner, loop) if hasattr(runner, "__aenter__") else runner
 
 

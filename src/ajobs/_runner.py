@@ -59,6 +59,13 @@ class Emit(Protocol):
     def input(self) -> InputSource | None:
         """The job's input, or None if it was given none."""
 
+    async def next_input(self) -> Any:
+        """Return the next item of the input; the job shows as Blocked while it waits.
+
+        Raises:
+            StopAsyncIteration: The input has ended, or the job was given none.
+        """
+
     @property
     def stop_deadline(self) -> float:
         """When the grace of a stop ends, by `anyio.current_time`; infinity if none is set.

@@ -7,9 +7,19 @@ and stopped is the engine's business.
 from __future__ import annotations
 
 import math
+import os
 import weakref
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextvars import ContextVar, Token, copy_context
 from inspect import CO_COROUTINE
 from types import FunctionType, TracebackType
@@ -353,6 +363,113 @@ class Session:
 
         spec = JobSpec(fn, args, options)
         return self._add(place, spec if is_checked else place.check(spec))
+
+    def start_command(
+        self,
+        argv: Sequence[str | bytes | os.PathLike[Any]],
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        check: bool = True,
+        encoding: str | None = "utf-8",
+        name: str | None = None,
+        timeout: float | None = None,
+        input: Input | None = None,  # noqa: A002  # the word of the field
+        output_limit: int | None = None,
+        overflow: Literal["wait", "error"] | None = None,
+        auto_remove: bool = False,
+    ) -> Job[int]:
+        """Start a program as a job; its exit code is the value. No shell takes *argv* apart.
+
+        Lines of its standard output are output, those of its standard error are error
+        records that do not set `Job.had_errors`. A stop ends its whole process group:
+        SIGTERM, after the grace SIGKILL.
+
+        Args:
+            argv: The program and its arguments.
+            cwd: Its directory; None: the caller's, now.
+            env: Its whole environment; None: this process's own.
+            stdin: What it reads on standard input; None: nothing, or *input*, item by item.
+            check: Whether an exit code other than 0 fails the job.
+            encoding: Of its output; bytes that are none of it are kept as escapes. None:
+                lines are bytes.
+            name: As for `start`, like all that follow.
+            timeout: Seconds of running.
+            input: What it reads on standard input, each item a line.
+            output_limit: Most unread records.
+            overflow: What a full output does.
+            auto_remove: Whether it leaves the table by itself.
+
+        Raises:
+            TypeError: *argv* is one string, or holds something else than arguments.
+            ValueError: *argv* is empty, or another argument is out of range.
+            FileNotFoundError: *cwd* does not exist.
+            RunnerUnavailable: This system cannot run such jobs.
+        """
+        from .runners.command import Command  # noqa: PLC0415  # see _named
+
+        command = Command(argv, cwd=cwd, env=env, stdin=stdin, check=check, encoding=encoding)
+        return self.start(
+            command,
+            runner="command",
+            name=name,
+            timeout=timeout,
+            input=input,
+            output_limit=output_limit,
+            overflow=overflow,
+            auto_remove=auto_remove,
+        )
+
+    def start_script(
+        self,
+        path: str | os.PathLike[str],
+        *argv: str,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+        name: str | None = None,
+        timeout: float | None = None,
+        input: Input | None = None,  # noqa: A002  # the word of the field
+        output_limit: int | None = None,
+        overflow: Literal["wait", "error"] | None = None,
+        auto_remove: bool = False,
+    ) -> Job[int]:
+        """Start a Python file as ``__main__`` of a worker process; its exit code is the value.
+
+        Lines that it prints are output, those on standard error are error records that do
+        not set `Job.had_errors`, and `ajobs.write_output` and the like work in it.
+
+        Args:
+            path: The file.
+            *argv: Its arguments, ``sys.argv[1:]`` there.
+            cwd: Its directory; None: the caller's, now.
+            env: Its `os.environ`; None: the same as here.
+            check: Whether an exit code other than 0 fails the job.
+            name: As for `start`, like all that follow.
+            timeout: Seconds of running.
+            input: What it reads with `ajobs.job_input()`.
+            output_limit: Most unread records.
+            overflow: What a full output does.
+            auto_remove: Whether it leaves the table by itself.
+
+        Raises:
+            FileNotFoundError: The file or *cwd* does not exist.
+            TypeError: An argument is not text.
+            RunnerUnavailable: This system cannot run such jobs.
+        """
+        from .runners.script import Script  # noqa: PLC0415  # see _named
+
+        return self.start(
+            Script(path, *argv, cwd=cwd, env=env, check=check),
+            runner="script",
+            name=name,
+            timeout=timeout,
+            input=input,
+            output_limit=output_limit,
+            overflow=overflow,
+            auto_remove=auto_remove,
+        )
 
     def _refuse_start(self) -> NoReturn:
         if not self._accepts:

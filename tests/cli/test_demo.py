@@ -18,7 +18,16 @@ pytestmark = pytest.mark.slow
 
 GRACE = 5  # seconds that stopped jobs have, in a session that says nothing else
 
-HEADINGS = ["1. Start", "2. Receive", "3. Wait", "4. Stop", "5. Fail", "6. Get", "Results"]
+HEADINGS = [
+    "1. Start",
+    "2. Receive",
+    "3. Wait",
+    "4. Stop",
+    "5. Fail",
+    "6. Elsewhere",
+    "7. Get",
+    "Results",
+]
 
 
 def library(tmp_path: Path, files: int) -> Path:
@@ -80,6 +89,8 @@ def test_table(backend: str, small_library: Path, capsys: pytest.CaptureFixture[
         ["client-4", "task", "Completed", "True"],
         ["search", "thread", "Stopped", "True"],
         ["broken", "task", "Failed", "False"],
+        ["parse", "process", "Completed", "True"],
+        ["python", "command", "Completed", "False"],
     ]
 
 

@@ -1,14 +1,15 @@
 """``ajobs demo``: real jobs on real input, told so that a newcomer can follow.
 
 It hashes the standard library of the Python that runs it in threads, while tasks ask a web
-server on this machine; one job is stopped half-way and one fails, on purpose. Nothing here
-uses more than the public names of the library.
+server on this machine; a process parses it, a program is run, one job is stopped half-way and
+one fails, on purpose. Nothing here uses more than the public names of the library.
 """
 
 from __future__ import annotations
 
 import hashlib
 import platform
+import sys
 import sysconfig
 from collections import Counter
 from pathlib import Path
@@ -20,7 +21,14 @@ import anyio
 from .. import Job, Session, wait_all, wait_any
 from ._format import cut, job_table, megabytes
 from ._server import PageError, get, serve
-from ._work import HashedFile, fetch_pages, find_files, hash_files, search_marks
+from ._work import (
+    HashedFile,
+    count_functions,
+    fetch_pages,
+    find_files,
+    hash_files,
+    search_marks,
+)
 
 __all__ = ("demo",)
 
@@ -77,13 +85,17 @@ async def tell(root: Path) -> None:
         pages = await wait_for_clients(started.clients)
         searched = await stop_half_way(jobs, sorted(file.path for file in files if file.is_source))
         await fail_on_purpose(jobs, started.port)
-        # A process job and a command job belong here.
+        modules = [file.path for file in files if file.is_source and file.path.parent == root]
+        functions = await run_elsewhere(jobs, modules)
         await started.server.stop()
 
-        chapter("6. Get: every job of the session, and whether it has more data to receive")
+        chapter("7. Get: every job of the session, and whether it has more data to receive")
         say("  jobs.get()\n")
         say(job_table(jobs.get()))
         results(root, files, pages, searched)
+        result(
+            "Functions", f"{functions:,} in the {len(modules)} top modules, by the other process"
+        )
         for warning in jobs["find"].receive_nowait("warning"):
             result("Warning", warning)
 
@@ -179,6 +191,22 @@ async def fail_on_purpose(jobs: Session, port: int) -> None:
         show("await job", f"raised {type(error).__name__}: {error}")
 
     show("job.state", str(job.state))
+
+
+async def run_elsewhere(jobs: Session, paths: list[Path]) -> int:
+    """Count the functions of the files at *paths* in a process; ask a program for its version."""
+    chapter("6. Elsewhere: other processes and programs, with the same verbs")
+    parser = jobs.start(count_functions, paths, runner="process", name="parse")
+    show("jobs.start(..., runner='process')", "process with a GIL of its own")
+    program = jobs.start_command([sys.executable, "--version"], name="python")
+    show("jobs.start_command([...])", "command its lines are the output")
+    lines = [line async for line in program.receive()]
+    show("async for line in job.receive():", f"{lines[0]!r}, exit code {lines[-1]}")
+    functions = await parser
+    printed = parser.receive_nowait("information")
+    show("await job", f"its value: {functions:,} functions")
+    show('job.receive_nowait("information")', f"it printed {printed[0]!r}")
+    return functions
 
 
 def results(root: Path, files: list[HashedFile], pages: dict[str, str], searched: Searched) -> None:
