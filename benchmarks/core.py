@@ -161,7 +161,6 @@ async def memory_asyncio() -> float:
 
 def importing(module: str) -> Measure:
     """Return a measure of a fresh interpreter that imports *module*, its own start left out."""
-
     # With compiled modules, as an installed package has them, whatever the caller's setting.
     env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 

@@ -42,7 +42,7 @@ async def talk_in_task(tag: str) -> None:
 @pytest.mark.parametrize("fn", [talk, talk_in_task], ids=["thread", "task"])
 @pytest.mark.filterwarnings("default")
 async def test_each_way_has_its_stream(fn: Any) -> None:
-    """print is information, stderr an error line, warnings and logging go by their kind."""
+    """What is printed is information, stderr an error line, warnings and logging go by their kind."""
     async with ajobs.Session() as jobs:
         job = jobs.start(fn, "a")
         await job
@@ -168,6 +168,5 @@ async def test_everything_is_put_back(capsys: pytest.CaptureFixture[str]) -> Non
 
 async def test_outside_of_jobs() -> None:
     """There is nothing to capture for."""
-    with pytest.raises(ajobs.NoCurrentJob):
-        with ajobs.capture():
-            pass
+    with pytest.raises(ajobs.NoCurrentJob), ajobs.capture():
+        pass

@@ -55,7 +55,7 @@ async def test_failures_are_raised_when_asked() -> None:
 
 
 async def test_closing_waits_for_the_jobs() -> None:
-    """aclose drains, as the end of a block does."""
+    """Closing drains, as the end of a block does."""
     jobs = await ajobs.open_session()
     gate = anyio.Event()
     job = jobs.start(gate.wait)

@@ -798,7 +798,7 @@ class Opened(ajobs.Runner):
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> type[Opened]:
     """Make sessions know the runner by the name "thread"."""
-    monkeypatch.setitem(_named._MAKERS, "thread", Opened)
+    monkeypatch.setattr(_named, "load_class", {"task": ajobs.TaskRunner, "thread": Opened}.get)
     monkeypatch.setattr(Opened, "log", [])
     monkeypatch.setattr(Opened, "error", None)
     return Opened

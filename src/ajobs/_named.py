@@ -37,9 +37,14 @@ def make_runner(name: str, loop: Loop) -> Runner:
         KeyError: There is no such kind.
         RunnerUnavailable: This system or this Python cannot run such jobs.
     """
-    module, _, class_name = _CLASSES[name].partition(".")
-    runner = getattr(import_module(f".runners.{module}", __package__), class_name)()
+    runner: Runner = load_class(name)()
     return HostedRunner(runner, loop) if hasattr(runner, "__aenter__") else runner
+
+
+def load_class(name: str) -> Any:
+    """Return the runner class of the kind *name*."""
+    module, _, class_name = _CLASSES[name].partition(".")
+    return getattr(import_module(f".runners.{module}", __package__), class_name)
 
 
 class HostedRunner(Runner):

@@ -407,7 +407,7 @@ class Session:
             FileNotFoundError: *cwd* does not exist.
             RunnerUnavailable: This system cannot run such jobs.
         """
-        from .runners.command import Command  # noqa: PLC0415  # see _named
+        from .runners.command import Command  # loaded on use, see _named
 
         command = Command(argv, cwd=cwd, env=env, stdin=stdin, check=check, encoding=encoding)
         return self.start(
@@ -458,7 +458,7 @@ class Session:
             TypeError: An argument is not text.
             RunnerUnavailable: This system cannot run such jobs.
         """
-        from .runners.script import Script  # noqa: PLC0415  # see _named
+        from .runners.script import Script  # loaded on use, see _named
 
         return self.start(
             Script(path, *argv, cwd=cwd, env=env, check=check),

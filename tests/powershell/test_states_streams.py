@@ -158,7 +158,7 @@ async def test_69_print_is_information(place: Place) -> None:
 
     def prints() -> None:
         with ajobs.capture():
-            print("Hello")  # noqa: T201
+            print("Hello")
 
     async with ajobs.Session() as jobs:
         job = jobs.start(place.fn(prints))

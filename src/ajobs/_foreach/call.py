@@ -328,12 +328,17 @@ def _runner_for(fn: Callable[..., object], kind: Kind, runner: object) -> Runner
 
 
 def _runner_named(name: str, fn: Callable[..., object]) -> Runner:
-    one_of(name, "runner", ("task", "thread", "process"))
+    one_of(name, "runner", ("task", "thread", "process", "interpreter"))
     if name == "process":
         # Loaded for those who want it: processes need much that tasks and threads do not.
         from ..runners.process import ProcessRunner
 
         return ProcessRunner()
+
+    if name == "interpreter":
+        from ..runners.interpreter import InterpreterRunner
+
+        return InterpreterRunner()
 
     if name == "thread":
         return ThreadRunner()

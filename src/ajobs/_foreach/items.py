@@ -13,6 +13,7 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from .._context import WRITTEN, JobContext
+from .._far_messages import NoInput
 from .._records import Stream
 
 LOGGER = logging.getLogger("ajobs.foreach")
@@ -74,19 +75,3 @@ class ItemContext(JobContext):
 
     def job_input(self) -> NoInput:
         return NoInput()
-
-
-class NoInput:
-    """What an item reads from `job_input`: nothing, in both ways of reading."""
-
-    def __iter__(self) -> NoInput:
-        return self
-
-    def __next__(self) -> Any:
-        raise StopIteration
-
-    def __aiter__(self) -> NoInput:
-        return self
-
-    async def __anext__(self) -> Any:
-        raise StopAsyncIteration

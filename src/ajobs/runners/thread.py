@@ -55,7 +55,7 @@ class ThreadRunner(Runner):
         if initializer is not None and kind_of(initializer).is_async:
             raise TypeError("initializer must be a plain function: it runs in a bare thread")
 
-        self._max_threads = max_threads
+        self.max_threads = max_threads
         self._initializer = initializer
         self._initialized = threading.local()
         # A limiter belongs to one loop, and must not outlive it; the runner may serve several.
@@ -64,7 +64,7 @@ class ThreadRunner(Runner):
     async def run(self, spec: JobSpec, emit: Emit) -> Any:
         """Run the function in a thread and wait for it, whatever is asked meanwhile."""
         backend = "trio" if emit.is_trio else "asyncio"
-        call = _Call(self._prepare, spec, backend)
+        call = _Call(self.prepare, spec, backend)
         del spec
         async with self._places():
             emit.begin()
@@ -81,11 +81,12 @@ class ThreadRunner(Runner):
         loop = current_token().native_token
         limiter = self._limiters.get(loop)
         if limiter is None:
-            limiter = self._limiters[loop] = CapacityLimiter(self._max_threads)
+            limiter = self._limiters[loop] = CapacityLimiter(self.max_threads)
 
         return limiter
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Call the initializer, once in each thread. In the thread."""
         if self._initializer is not None and not hasattr(self._initialized, "is_done"):
             self._initializer()
             self._initialized.is_done = True
@@ -95,7 +96,7 @@ class _Call:
     """What the thread calls; it knows its end even when nobody waits for it any more."""
 
     def __init__(self, prepare: Callable[[], object], spec: JobSpec, backend: str) -> None:
-        self._prepare = prepare
+        self.prepare = prepare
         self._spec: JobSpec | None = spec
         self._backend = backend
         self._lock = threading.Lock()
@@ -119,7 +120,7 @@ class _Call:
         return value
 
     def _run(self) -> Any:
-        self._prepare()
+        self.prepare()
         spec, self._spec = self._spec, None
         assert spec is not None
         if kind_of(spec.fn).is_async:
