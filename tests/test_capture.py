@@ -42,7 +42,7 @@ async def talk_in_task(tag: str) -> None:
 @pytest.mark.parametrize("fn", [talk, talk_in_task], ids=["thread", "task"])
 @pytest.mark.filterwarnings("default")
 async def test_each_way_has_its_stream(fn: Any) -> None:
-    """What is printed is information, stderr an error line, warnings and logging go by their kind."""
+    """Prints are information, stderr an error line, warnings and logging go by their kind."""
     async with ajobs.Session() as jobs:
         job = jobs.start(fn, "a")
         await job

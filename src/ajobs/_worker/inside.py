@@ -1,0 +1,83 @@
+"""A far end in a subinterpreter: it shares the process with its parent.
+
+Signals, descriptors, directory and environment are the whole process's, so they are left
+alone: `print` is caught above the descriptors, and a stop has to be looked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+from .channel import Channel
+from .end import FarEnd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def main(fd: int) -> None:
+    """Serve the parent on socket *fd* until it wants no more."""
+    channel = Channel(fd)
+    try:
+        InsideEnd(channel, channel.receive()).serve()
+    finally:
+        channel.close()
+
+
+class InsideEnd(FarEnd):
+    """An interpreter beside others in one process."""
+
+    def prepare(self) -> None:
+        self._standard = _Lines(self, "information"), _Lines(self, "error")
+        self.tidy()
+
+    def begin(self, cwd: str) -> None:
+        pass
+
+    def keep(self) -> None:
+        pass
+
+    def flush(self) -> None:
+        for text in self._standard:
+            text.flush()
+
+    def tidy(self) -> None:
+        sys.stdout, sys.stderr = self._standard
+        sys.modules["__main__"] = ModuleType("__main__")
+
+
+class _Lines:
+    """Stands in for a standard stream: each line becomes a record of the running job."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def __init__(self, end: FarEnd, stream: str) -> None:
+        self._end = end
+        self._stream = stream
+        self._partial = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._partial = (self._partial + text).split("\n")
+        self._send(lines)
+        return len(text)
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.write(text)
+
+    def flush(self) -> None:
+        if self._partial and self._end.job is not None:
+            partial, self._partial = self._partial, ""
+            self._send([partial])
+
+    def isatty(self) -> bool:
+        return False
+
+    def _send(self, lines: Iterable[str]) -> None:
+        job = self._end.job
+        if job is not None:
+            for line in lines:
+                job.text(self._stream, line)

@@ -1,0 +1,72 @@
+"""A worker process: its signals, its descriptors, its environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# The C module alone: `signal` around it makes enums, at the cost of milliseconds.
+from _signal import SIG_IGN, SIGINT, SIGTERM, signal  # type: ignore[import-not-found]
+from types import ModuleType
+
+from .channel import Channel
+from .end import FarEnd
+from .parent import die_with_parent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def main(fd: int, death_fd: int) -> None:
+    """Serve the parent on socket *fd* until it wants no more."""
+    die_with_parent(death_fd)
+    channel = Channel(fd)
+    WorkerEnd(channel, channel.receive()).serve()
+
+
+class WorkerEnd(FarEnd):
+    """A process that belongs to the running job, descriptors 0 to 2 included."""
+
+    def prepare(self) -> None:
+        self._standard = sys.stdout, sys.stderr
+        for text in self._standard:
+            text.reconfigure(  # type: ignore[union-attr]  # they are what Python made them
+                encoding="utf-8", errors="backslashreplace", line_buffering=True
+            )
+
+        # Ctrl-C is for the parent, which stops what it wants to be stopped.
+        signal(SIGINT, SIG_IGN)
+        self.keep()
+        self.tidy()
+
+    def begin(self, cwd: str) -> None:
+        os.chdir(cwd)
+
+    def keep(self) -> None:
+        self._environment = _environment()
+
+    def flush(self) -> None:
+        for text in (sys.stdout, sys.stderr, *self._standard):
+            try:
+                text.flush()
+            except Exception:  # noqa: BLE001  # closed, or replaced by anything
+                continue
+
+    def tidy(self) -> None:
+        signal(SIGTERM, self._on_signal)
+        sys.stdout, sys.stderr = self._standard
+        sys.argv = [""]
+        sys.modules["__main__"] = ModuleType("__main__")
+        if _environment() != self._environment:
+            os.environ.clear()
+            os.environb.update(self._environment)
+
+    def _on_signal(self, _number: int, frame: FrameType | None) -> None:
+        if self.job is not None:
+            self.job.interrupt(frame)
+
+
+def _environment() -> dict[bytes, bytes]:
+    # A copy by the front door takes as long as all of the rest between two jobs.
+    return os.environ._data.copy()  # type: ignore[attr-defined,no-any-return]

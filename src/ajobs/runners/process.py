@@ -1,0 +1,134 @@
+"""Jobs in processes of their own: warm workers, started, talked to and ended by us."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Self
+
+from .._calls import Variables, cpus, packed_initializer, packed_spec, run_packed
+from .._checks import count, seconds
+from .._child import check_directory, check_platform
+from .._errors import RunnerUnavailable
+from .._place import Rules
+from .._pool import Pool
+from .._process import WorkerProcess, setup_frame
+from .._records import Stream
+from .._runner import Emit, Runner
+from .._spec import JobSpec
+
+__all__ = ("ProcessRunner",)
+
+
+class ProcessRunner(Runner):
+    """Runs functions in worker processes, which it starts, uses again and ends.
+
+    Workers are fresh interpreters, never forks, and import the function's module, not your
+    ``__main__``: a script needs no guard. Functions and arguments are pickled at `start`, by
+    value where they exist only there (lambdas, closures, what ``__main__`` defines).
+
+    A stop asks, then insists: code that looks at `ajobs.stop_requested` ends by itself,
+    other code gets `StopRequested` raised in its main thread, an async function is cancelled;
+    what still runs when the grace is over is killed with all that it has started.
+    """
+
+    kind = "process"
+    _out = Stream.INFORMATION
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_jobs_per_worker: int | None = None,
+        idle_timeout: float | None = 60.0,
+        max_memory: int | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        context: Iterable[ContextVar[Any]] = (),
+    ) -> None:
+        """Make a runner. It runs jobs while it is entered.
+
+        Args:
+            max_workers: Most jobs at once; the others are not started. None: one for each
+                CPU that this process may use.
+            initializer: Called in each worker before its first job, which fails by what it
+                raises.
+            initargs: Its arguments.
+            max_jobs_per_worker: After so many jobs another worker takes the place; None:
+                never.
+            idle_timeout: Seconds without a job after which a worker ends; None: never.
+            max_memory: Bytes of resident memory beyond which a worker gets no other job;
+                None: any.
+            cwd: The directory in which jobs begin; None: the caller's at `start`.
+            env: Their whole environment; None: this process's own.
+            context: Context variables whose values at `start` jobs get. Each must be an
+                attribute of a module that workers can import.
+
+        Raises:
+            RunnerUnavailable: This system cannot keep workers so.
+            FileNotFoundError: *cwd* does not exist.
+            PayloadError: *initializer* cannot be sent.
+            ValueError: A number is out of range, or a context variable cannot be found.
+            TypeError: *initializer* is an async function or cannot be called.
+        """
+        check_platform("process jobs")
+        if not sys.executable:
+            raise RunnerUnavailable(
+                "process jobs need a Python to start, and this program, which has Python built "
+                "in, does not know one: set sys.executable, or use runner='thread'"
+            )
+
+        count(max_workers, "max_workers")
+        count(max_jobs_per_worker, "max_jobs_per_worker")
+        count(max_memory, "max_memory")
+        self._cwd = check_directory(cwd)
+        self._variables = Variables(context)
+        self._rules = Rules(
+            max_workers or cpus(),
+            max_jobs=max_jobs_per_worker or math.inf,
+            idle_timeout=seconds(idle_timeout, "idle_timeout"),
+            max_memory=max_memory or math.inf,
+        )
+        setup = setup_frame(packed_initializer(initializer, initargs))
+        self._make = partial(WorkerProcess, setup, None if env is None else dict(env), self._out)
+        self._pool: Pool | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the runner; workers start with the jobs that need them."""
+        if self._pool is not None:
+            raise RuntimeError("this runner is open already; make one for each block")
+
+        self._pool = await Pool(self._make, self._rules).__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """End all workers."""
+        pool, self._pool = self._pool, None
+        assert pool is not None
+        await pool.__aexit__(*exc_info)
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes there are."""
+        return 0 if self._pool is None else self._pool.size
+
+    def check(self, spec: JobSpec) -> JobSpec:
+        """Pickle the call, here and now.
+
+        Raises:
+            PayloadError: The function or an argument cannot be sent; it is named.
+        """
+        return packed_spec(spec, self._cwd, self._variables)
+
+    async def run(self, spec: JobSpec, emit: Emit) -> Any:
+        """Run a checked *spec* on a worker of its own."""
+        if self._pool is None:
+            raise RuntimeError("this runner is not open: `async with ProcessRunner(...) as runner`")
+
+        return await run_packed(spec, emit, self._pool)

@@ -1,0 +1,473 @@
+"""Death: of workers, at any moment, and of the program that has started them."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import ajobs
+from ajobs import _wire as wire
+from ajobs._errors import WorkerDied
+from ajobs._process import WorkerProcess
+from ajobs.runners.process import ProcessRunner
+from tests.runners import far
+from tests.runners.helpers import first_output, gone_within
+
+pytestmark = pytest.mark.kill
+
+ROOT = Path(__file__).parent.parent
+
+
+async def reason_of(job: ajobs.Job[Any], seconds: float = 5) -> BaseException | None:
+    """Wait for the end of a job that must end, and return why it failed."""
+    with anyio.fail_after(seconds):
+        await job.wait()
+
+    return job.reason
+
+
+def workers_of(runner: ProcessRunner) -> list[WorkerProcess]:
+    """Return the workers that *runner* has now."""
+    assert runner._pool is not None
+    return [place for place in runner._pool._places if isinstance(place, WorkerProcess)]
+
+
+class TestWorker:
+    """D1, D2: exactly that job fails, at once, and says how."""
+
+    @pytest.mark.parametrize(
+        "number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGALRM]
+    )
+    async def test_a_signal(self, anyio_backend: str, number: int) -> None:
+        """The reason names the signal and has the last lines of standard error."""
+        async with ProcessRunner(2) as runner, ajobs.Session(failures="keep") as jobs:
+            neighbour = jobs.start(far.wait_for_stop, runner=runner)
+            await first_output(neighbour)
+            job = jobs.start(far.die, number, runner=runner)
+            reason = await reason_of(job)
+
+            assert isinstance(reason, WorkerDied)
+            assert reason.returncode == -number
+            assert signal.Signals(number).name in str(reason)
+            assert reason.stderr == ("about to die",)
+            assert neighbour.state == "Running"
+            assert await jobs.start(far.add, 1, 1, runner=runner) == 2
+            await neighbour.stop()
+
+    @pytest.mark.parametrize("code", [0, 1, 77])
+    async def test_an_exit(self, anyio_backend: str, code: int) -> None:
+        """os._exit is a death too, with code 0 as well."""
+        async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
+            reason = await reason_of(jobs.start(far.leave, code, runner=runner))
+
+            assert isinstance(reason, WorkerDied)
+            assert reason.returncode == code
+            assert f"exit code {code}" in str(reason)
+
+    async def test_a_segfault(self, anyio_backend: str) -> None:
+        """D8: in C code."""
+        async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
+            reason = await reason_of(jobs.start(far.segfault, runner=runner))
+
+            assert isinstance(reason, WorkerDied)
+            assert reason.returncode == -signal.SIGSEGV
+
+    @pytest.mark.parametrize("fn", [far.close_everything, far.scribble])
+    async def test_a_connection_that_the_job_spoils(
+        self, anyio_backend: str, fn: Callable[[], None]
+    ) -> None:
+        """D12: descriptors closed or written into: the job fails, nothing hangs."""
+        async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
+            assert isinstance(await reason_of(jobs.start(fn, runner=runner)), WorkerDied)
+            assert await jobs.start(far.add, 1, 1, runner=runner) == 2
+
+    async def test_output_before_the_death_is_kept(self, anyio_backend: str) -> None:
+        """F4, F13: what was printed and written is there, and the reader comes to an end."""
+
+        def work() -> None:
+            for number in range(1000):
+                ajobs.write_output(number)
+
+            print("printed")
+            print("last words", end="", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
+            job = jobs.start(work, runner=runner)
+            got = [value async for value in job.receive(errors="ignore")]
+
+            # What was written in the very last millisecond may be lost, and nothing else.
+            assert got == list(range(len(got)))
+            assert job.receive_nowait("information") == ["printed", "last words"]
+
+    async def test_while_a_big_argument_is_sent(self, anyio_backend: str) -> None:
+        """D9: the parent does not wait for a reader that has died."""
+        async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
+            pid = await jobs.start(far.pid, runner=runner)
+            os.kill(pid, signal.SIGSTOP)
+            job = jobs.start(far.give, bytearray(64 << 20), runner=runner)
+            await anyio.wait_all_tasks_blocked()
+            os.kill(pid, signal.SIGKILL)
+
+            # It was not read whole, so it had not begun: another worker has run it.
+            with anyio.fail_after(10):
+                assert len(await job) == 64 << 20
+
+    async def test_while_a_big_result_is_sent(self, anyio_backend: str) -> None:
+        """D9: half a result is none."""
+
+        def work() -> bytearray:
+            import threading
+            import time
+
+            pid = os.getpid()
+            threading.Timer(0.02, lambda: os.kill(pid, signal.SIGKILL)).start()
+            time.sleep(0.019)
+            return bytearray(300 << 20)
+
+        async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
+            job = jobs.start(work, runner=runner)
+            reason = await reason_of(job, 20)
+
+            assert reason is None or isinstance(reason, WorkerDied)
+            assert await jobs.start(far.add, 1, 1, runner=runner) == 2
+
+    @pytest.mark.parametrize("count", [30])
+    async def test_an_idle_worker(self, anyio_backend: str, count: int) -> None:
+        """D23: a job that is started right after it never notices."""
+        async with ProcessRunner(1) as runner, ajobs.Session() as jobs:
+            for _ in range(count):
+                pid = await jobs.start(far.pid, runner=runner)
+                os.kill(pid, signal.SIGKILL)
+                assert await jobs.start(far.pid, runner=runner) != pid
+
+    async def test_a_worker_that_cannot_start(self, anyio_backend: str, tmp_path: Path) -> None:
+        """D22: the job fails and says what Python said, instead of waiting."""
+        (tmp_path / "sitecustomize.py").write_text("import os; os._exit(9)", encoding="utf-8")
+        env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        async with ProcessRunner(1, env=env) as runner, ajobs.Session(failures="keep") as jobs:
+            reason = await reason_of(jobs.start(far.pid, runner=runner))
+
+            assert isinstance(reason, WorkerDied)
+            assert "could not start" in str(reason)
+            assert reason.returncode == 9
+
+    async def test_the_pool_fills_up_again(self, anyio_backend: str) -> None:
+        """Within a second it has as many workers as before."""
+        async with ProcessRunner(4) as runner, ajobs.Session(failures="keep") as jobs:
+            running = [jobs.start(far.wait_for_stop, runner=runner) for _ in range(4)]
+            for job in running:
+                await first_output(job)
+
+            assert runner.workers == 4
+            await jobs.stop(running)
+            with anyio.fail_after(1):
+                while runner.workers < 4:  # noqa: ASYNC110  # nobody is told
+                    await anyio.sleep(0.01)
+
+    @pytest.mark.parametrize("kind", ["ignored", "stolen"])
+    async def test_an_exit_code_that_somebody_else_takes(
+        self, anyio_backend: str, kind: str
+    ) -> None:
+        """D14: the death is noticed all the same; the code is unknown, and is said to be."""
+        async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
+            job = jobs.start(far.sleep_with_cleanup, runner=runner)
+            await first_output(job)
+            (worker,) = workers_of(runner)
+            old = signal.signal(
+                signal.SIGCHLD, signal.SIG_IGN if kind == "ignored" else signal.SIG_DFL
+            )
+            try:
+                os.kill(worker.child.pid, signal.SIGKILL)
+                if kind == "stolen":
+                    os.waitpid(worker.child.pid, 0)  # noqa: ASYNC222  # it was killed just now
+
+                reason = await reason_of(job)
+            finally:
+                signal.signal(signal.SIGCHLD, old)
+
+            assert isinstance(reason, WorkerDied)
+            assert reason.returncode is None
+            assert "unknown" in str(reason)
+            assert await jobs.start(far.add, 1, 1, runner=runner) == 2
+
+    async def test_interrupts_of_the_terminal_do_not_reach_it(self, anyio_backend: str) -> None:
+        """D24, D25: Ctrl-C is for the parent, and a SIGTERM is no death."""
+        async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
+            job = jobs.start(far.wait_for_stop, runner=runner)
+            await first_output(job)
+            (worker,) = workers_of(runner)
+            assert os.getpgid(worker.child.pid) != os.getpgid(0)
+            os.killpg(worker.child.pid, signal.SIGINT)
+            assert await job.stop()
+            assert job.state == "Stopped"
+
+
+async def storm(kills: int, seed: int) -> None:  # noqa: C901  # one story
+    """Run short jobs while workers are killed, and account for every job."""
+    chance = random.Random(seed)
+    killed: set[int] = set()
+    done = False
+
+    def work(number: int, size: int) -> tuple[int, int, int]:
+        for part in range(size):
+            ajobs.write_output(part)
+
+        return os.getpid(), number, len(bytes(size * 1000))
+
+    async def kill() -> None:
+        nonlocal done
+        while len(killed) < kills:
+            await anyio.sleep(chance.random() * 0.01)
+            workers = [one for one in workers_of(runner) if one.child.pid not in killed]
+            if workers:
+                victim = chance.choice(workers).child
+                if not victim.has_ended:
+                    killed.add(victim.pid)
+                    os.kill(victim.pid, signal.SIGKILL)
+
+        done = True
+
+    finished: list[ajobs.Job[Any]] = []
+
+    async def start() -> None:
+        number = 0
+        while not done:
+            batch = [
+                jobs.start(work, number + at, chance.choice([0, 0, 1, 50]), runner=runner)
+                for at in range(20)
+            ]
+            number += 20
+            with anyio.fail_after(30):
+                await ajobs.wait_all(batch)
+
+            finished.extend(batch)
+
+    async with ProcessRunner(4) as runner, ajobs.Session(failures="keep") as jobs:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kill)
+            tasks.start_soon(start)
+
+        check_storm(finished, killed)
+        pids = await ajobs.wait_all(*[jobs.start(far.pid, runner=runner) for _ in range(8)])
+        assert all(job.state == "Completed" for job in pids.done)
+        with anyio.fail_after(1):
+            while runner.workers > 4:  # noqa: ASYNC110  # nobody is told
+                await anyio.sleep(0.01)
+
+
+def check_storm(finished: list[ajobs.Job[Any]], killed: set[int]) -> None:
+    """Every job has ended, and only those failed whose worker was killed, one for each kill."""
+    failed = [job for job in finished if job.state == "Failed"]
+    blamed = []
+    for job in failed:
+        assert isinstance(job.reason, WorkerDied), job.reason
+        found = re.match(r"worker process (\d+)", str(job.reason))
+        assert found is not None
+        blamed.append(int(found[1]))
+
+    assert set(blamed) <= killed
+    assert len(blamed) == len(set(blamed))
+    assert all(job.state in ("Completed", "Failed") for job in finished)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_every_job_is_accounted_for(anyio_backend: str) -> None:
+    """Workers are killed at random moments; only the jobs on them fail."""
+    await storm(kills=100, seed=20)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3000)
+async def test_every_job_is_accounted_for_in_the_long_run(anyio_backend: str) -> None:
+    """The same with 2,000 kills."""
+    await storm(kills=2000, seed=4)
+
+
+PARENT = """
+import os, sys, anyio, ajobs
+sys.path.insert(0, {root!r})
+from tests.runners import far
+from ajobs._process import WorkerProcess
+from ajobs.runners.process import ProcessRunner
+from ajobs.runners.command import Command, CommandRunner
+
+async def show(job, tag):
+    async for value in job.receive():
+        print(tag, value, flush=True)
+
+async def main():
+    async with ProcessRunner(4) as runner, CommandRunner() as commands, ajobs.Session() as jobs:
+        idle = await jobs.start(far.pid, runner=runner)
+        {fork}
+        family = jobs.start(far.start_family, True, runner=runner)
+        stuck = jobs.start(far.hold_the_interpreter, runner=runner)
+        script = "sh -c \\"trap '' TERM; echo \\\\$\\\\$; exec sleep 600\\" & echo $$; wait"
+        command = jobs.start(Command(["sh", "-c", script]), runner=commands)
+        print("idle", idle, flush=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(show, family, "family")
+            tasks.start_soon(show, stuck, "stuck")
+            tasks.start_soon(show, command, "command")
+            async for job, record in jobs.follow():
+                if getattr(record, "stream", None) == "information":
+                    print(record.value, flush=True)
+
+anyio.run(main, backend={backend!r})
+"""
+
+#: An idle worker, a family of three, one that holds the interpreter, a command and its child.
+MEMBERS = 7
+
+
+def kill_a_parent(backend: str, fork: str = "") -> list[int]:
+    """Start a program with jobs of all sorts, kill it, and return who outlives it by 2 s."""
+    code = PARENT.format(root=str(ROOT), backend=backend, fork=fork)
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    ) as parent:
+        assert parent.stdout is not None
+        pids: list[int] = []
+        try:
+            while len(pids) < MEMBERS:
+                line = parent.stdout.readline()
+                assert line, "the program ended early"
+                pids.append(int(line.split()[-1]))
+        finally:
+            parent.kill()
+
+    left = gone_within(2, pids)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+
+    return left
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_nobody_survives_the_parent(backend: str) -> None:
+    """D16: three generations, one deaf to SIGTERM, one without the interpreter, a command."""
+    for _ in range(5):
+        assert kill_a_parent(backend) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_fork_of_the_parent_keeps_nobody_alive(backend: str) -> None:
+    """C7, D16: another process that has copies of our pipes does not hide the death."""
+    fork = "pid = os.fork() or (os.closerange(0, 3), __import__('time').sleep(5), os._exit(0))"
+
+    assert kill_a_parent(backend, fork) == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_nobody_survives_the_parent_in_the_long_run(backend: str) -> None:
+    """The same, 50 times each."""
+    for _ in range(50):
+        assert kill_a_parent(backend) == []
+
+
+@pytest.mark.slow
+def test_a_program_that_ends_leaves_nothing_and_says_nothing() -> None:
+    """D31: in the middle of a job, by an exception of its own."""
+    code = """
+import anyio, ajobs, sys
+from ajobs._process import WorkerProcess
+from ajobs.runners.process import ProcessRunner
+
+async def main():
+    async with ProcessRunner(2) as runner, ajobs.Session(stop_grace=0.2) as jobs:
+        work = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+        job = jobs.start(exec, work, runner=runner)
+        async for line in job.receive("information"):
+            print(line, flush=True)
+            sys.exit(5)
+
+anyio.run(main)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+
+    assert result.returncode == 5
+    assert result.stderr == ""
+    assert gone_within(1, [int(result.stdout)]) == []
+
+
+class TestProtocol:
+    """What answers may be anything: an error of that worker, never a hang or a crash."""
+
+    @pytest.mark.parametrize(
+        ("said", "why"),
+        [
+            (b"", "closed its connection"),
+            (b"Traceback (most recent call last)", "expected a greeting"),
+            (b"\najobs wire 99\n", "version 1 of the protocol"),
+            (b"\najobs wire 1\n" + b"\0" * 100, "damaged frame"),
+            (b"\najobs wire 1\n\1\2\3", "closed its connection"),
+            (wire.GREETING + b"".join(map(bytes, wire.encode(wire.JOB))), "unexpected frame"),
+        ],
+    )
+    async def test_another_program(
+        self, anyio_backend: str, monkeypatch: pytest.MonkeyPatch, said: bytes, why: str
+    ) -> None:
+        """D28: a worker of another version, or none at all."""
+        code = (
+            "import socket, sys, time\n"
+            "far = socket.socket(fileno=int(sys.argv[1]))\n"
+            f"far.sendall({said!r})\n"
+            "far.shutdown(socket.SHUT_RDWR)\n"
+            "time.sleep(600)\n"
+        )
+
+        def command_line(_module: str, *fds: int) -> list[str]:
+            return [sys.executable, "-c", code, *map(str, fds)]
+
+        monkeypatch.setattr("ajobs._process.command_line", command_line)
+        async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
+            reason = await reason_of(jobs.start(far.pid, runner=runner))
+
+        assert isinstance(reason, WorkerDied)
+        assert why in str(reason)
+
+
+@pytest.mark.parametrize("spare", range(0, 12, 2))
+async def test_too_many_open_files(anyio_backend: str, spare: int) -> None:
+    """D30: that job fails, nothing is left half open, and the next one works."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = os.dup(0)
+    os.close(highest)
+    async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + spare, hard))
+        try:
+            job = jobs.start(far.add, 1, 1, runner=runner)
+            reason = await reason_of(job)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+        assert reason is None or isinstance(reason, OSError | WorkerDied)
+        assert await jobs.start(far.add, 1, 1, runner=runner) == 2
