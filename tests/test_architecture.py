@@ -27,26 +27,21 @@ PUBLIC_NAMES_ONLY = ("blocking", "monitor", "schedule", "service", "testing")
 # From the bottom up: a module imports only from layers below its own. An entry is a module or a
 # package with all that is in it; with ".*" each module of that package stands for itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
+    # data, errors, and what tells one event loop from another
     ("_drive", "_errors", "_lines", "_logs", "_loop", "_records", "_spec", "_wakeup", "_wire"),
-    (
-        "_checks",
-        "_child",
-        "_context",
-        "_link",
-        "_log_router",
-        "_payload",
-        "_poll",
-        "_runner",
-        "_state",
-    ),
-    ("_blocking", "_capture", "_culprit", "_failure", "_input", "_log", "_printed", "runners"),
-    ("_far_items", "_place", "_reading", "_waiting", "_worker"),
-    ("_job", "_pool", "_process", "_talk", "runners.task", "runners.thread"),
+    # rules, the promise of a runner, what job code may call; a child process and its link
+    ("_checks", "_child", "_context", "_link", "_log_router", "_payload", "_poll"),
+    ("_runner", "_state"),
+    ("_blocking", "_capture", "_culprit", "_failure", "_input", "_log", "_printed"),
+    # reading and waiting; the far end
+    ("_far_messages", "_place", "_reading", "_waiting", "_worker", "runners"),
+    # the job; what a runner needs of workers
+    ("_far_items", "_job", "_pool", "_process", "_talk", "runners.task", "runners.thread"),
     ("_calls", "_following", "_run", "_table", "runners.command"),
-    ("_engine", "runners.interpreter", "runners.process"),
+    ("_engine", "_named", "runners.interpreter", "runners.process"),
     ("runners.script",),
-    ("_foreach", "_named"),
-    ("_session",),
+    # owners
+    ("_foreach", "_session"),
     ("_hosted",),
     ("__init__",),
     PUBLIC_NAMES_ONLY,
@@ -63,6 +58,7 @@ PURE = (
     "_context",
     "_drive",
     "_errors",
+    "_far_messages",
     "_lines",
     "_link",
     "_log",
@@ -87,6 +83,7 @@ LONG_FILES: dict[str, str] = {  # path below src/ajobs: why it reads better in o
     "_run.py": "one run: what its runner, its code and its owner see of it",
     "_session.py": "the public verbs, half of it their overloads and what they promise",
     "_engine.py": "queue, workers, throttle and stop act on the same few counters",
+    "_foreach/run.py": "the counters of one call and all that may end it",
 }
 
 # Each of these costs more to load than all of ajobs, so it waits for its first use.
@@ -111,16 +108,13 @@ class Rules:
 
     def place_of(self, module: str) -> Place | None:
         """Find *module* in the table; None when it is missing there."""
-        package = module.partition(".")[0]
-        for level, entries in enumerate(self.layers):
-            if module in entries:
-                return Place(level, module)
+        for name in (module, module.partition(".")[0]):
+            for level, entries in enumerate(self.layers):
+                if name in entries:
+                    return Place(level, name)
 
-            if package in entries:
-                return Place(level, package)
-
-            if f"{package}.*" in entries:
-                return Place(level, module)
+                if f"{name.partition('.')[0]}.*" in entries:
+                    return Place(level, module)
 
         return None
 

@@ -4,28 +4,153 @@
 has not; 118 (a new runspace for each item) is the context of its own that each item has.
 """
 
+import itertools
 import os
 import threading
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from ajobs._context import (
     enter_context,
     leave_context,
+    write_debug,
     write_error,
     write_information,
     write_output,
+    write_verbose,
     write_warning,
 )
-from ajobs._errors import ForeachErrors
+from ajobs._errors import ForeachErrors, ForeachTimeout, ItemTimeout
 from ajobs._foreach import parallel_foreach
 from ajobs._records import Stream
 from tests.foreach.conftest import Place
 from tests.foreach.helpers import FakeCaller
 
 setting: ContextVar[int] = ContextVar("setting")
+
+
+async def test_31_items_are_in_the_directory_of_the_caller(place: Place) -> None:
+    """An item sees the current directory that the caller sees."""
+
+    def work(_: int) -> str:
+        return os.getcwd()  # noqa: PTH109  # what the item itself would ask
+
+    assert await place.foreach(range(3), work) == [os.getcwd()] * 3  # noqa: PTH109
+
+
+async def test_39_wildcards_in_a_directory_mean_themselves(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory whose name is a pattern is taken by its name."""
+    (tmp_path / "a[*]?").mkdir()
+    monkeypatch.chdir(tmp_path / "a[*]?")
+
+    def work(_: int) -> str:
+        return Path.cwd().name
+
+    assert await place.foreach([1], work) == ["a[*]?"]
+
+
+async def test_70_errors_written_by_items_reach_the_caller(place: Place) -> None:
+    """What an item writes as an error is on the caller's error stream, and the item goes on."""
+    caller = FakeCaller()
+    token = enter_context(caller)
+    try:
+        results = await place.foreach([1], partial(written, write_error))
+    finally:
+        leave_context(token)
+
+    assert results == ["after"]
+    assert caller.written == [(Stream.ERROR, "text 1")]
+
+
+@pytest.mark.parametrize(
+    ("write", "stream"),
+    [
+        (write_warning, Stream.WARNING),
+        (write_verbose, Stream.VERBOSE),
+        (write_debug, Stream.DEBUG),
+        (write_information, Stream.INFORMATION),
+    ],
+)
+async def test_71_streams_of_items_reach_the_caller(
+    place: Place, write: Callable[[object], object], stream: Stream
+) -> None:
+    """Each stream of an item is the same stream of the caller."""
+    caller = FakeCaller()
+    token = enter_context(caller)
+    try:
+        await place.foreach([1], partial(written, write))
+    finally:
+        leave_context(token)
+
+    assert caller.written == [(stream, "text 1")]
+
+
+def written(write: Callable[[object], object], number: int) -> str:
+    """Write a text and go on."""
+    write(f"text {number}")
+    return "after"
+
+
+async def test_D44_results_do_not_wait_for_the_input() -> None:
+    """The first result is handed out while the producer of the second item is still busy."""
+    got_one = anyio.Event()
+
+    async def produce() -> AsyncIterator[int]:
+        yield 1
+        await got_one.wait()
+        yield 2
+
+    async def work(number: int) -> int:
+        return number
+
+    got = []
+    async with parallel_foreach(produce(), work) as results:
+        async for result in results:
+            got.append(result)
+            got_one.set()
+
+    assert got == [1, 2]
+
+
+async def test_D45_input_is_pulled_as_capacity_allows() -> None:
+    """An endless producer works: at most throttle + buffer items are ahead of the consumer."""
+    pulled = itertools.count()
+    taken = 0
+
+    async def work(number: int) -> int:
+        return number
+
+    async with parallel_foreach(pulled, work, throttle=3, buffer=2) as results:
+        async for _ in results:
+            taken += 1
+            if taken == 20:
+                break
+
+    assert next(pulled) <= 20 + 3 + 2
+
+
+async def test_D47_both_limits_raise_their_own_error() -> None:
+    """The limit of an item and that of the whole can be told apart, and are TimeoutErrors."""
+
+    async def wait(_: int) -> None:
+        await anyio.sleep_forever()
+
+    with pytest.raises(ItemTimeout):
+        await parallel_foreach([1], wait, item_timeout=0.01)
+
+    with pytest.raises(ForeachTimeout):
+        await parallel_foreach([1], wait, timeout=0.01)
+
+    assert issubclass(ItemTimeout, TimeoutError)
+    assert issubclass(ForeachTimeout, TimeoutError)
 
 
 async def test_117_workers_are_used_again() -> None:

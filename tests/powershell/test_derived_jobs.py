@@ -1,5 +1,5 @@
 """Cases D1 to D12, D33 to D35 and D38 to D43: what PowerShell's tests leave open, decided."""
-# ruff: noqa: N802 - the names of the cases are capital letters
+
 
 import gc
 import threading

@@ -1,5 +1,5 @@
 """Cases D13 to D32: what PowerShell's tests leave open about waiting and receiving, decided."""
-# ruff: noqa: N802 - the names of the cases are capital letters
+
 
 import gc
 import math

@@ -110,7 +110,7 @@ async def test_118_a_new_worker_for_each_job() -> None:
         assert len({await job for job in started}) == 10
 
 
-async def test_D49_a_used_worker_does_not_leak_state() -> None:  # noqa: N802  # its number
+async def test_D49_a_used_worker_does_not_leak_state() -> None:  # its number
     """Directory, environment, context, and what else a job can spoil."""
     async with ProcessRunner(1) as runner, ajobs.Session() as jobs:
         clean = await jobs.start(far.state, runner=runner)
