@@ -31,6 +31,13 @@ class Kind(Enum):
         return self in (Kind.COROUTINE, Kind.ASYNC_GENERATOR)
 
 
+_KINDS = (
+    (inspect.CO_COROUTINE, Kind.COROUTINE),
+    (inspect.CO_GENERATOR, Kind.GENERATOR),
+    (inspect.CO_ASYNC_GENERATOR, Kind.ASYNC_GENERATOR),
+)
+
+
 def kind_of(fn: object) -> Kind:
     """Tell how *fn* gives its results, by its code and without calling it.
 
@@ -39,10 +46,10 @@ def kind_of(fn: object) -> Kind:
     Raises:
         TypeError: *fn* cannot be called.
     """
-    if type(fn) is FunctionType:
+    # Most are functions, whose code says it; what was marked as async has an attribute more.
+    if type(fn) is FunctionType and not fn.__dict__:
         flags = fn.__code__.co_flags
-        if flags & inspect.CO_COROUTINE:
-            return Kind.COROUTINE
+        return next((kind for flag, kind in _KINDS if flags & flag), Kind.PLAIN)
 
     return _kind_looked_through(fn)
 

@@ -8,7 +8,7 @@ jobs and no event loop: whoever runs a job's code supplies a `JobContext` for it
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
@@ -70,6 +70,11 @@ class _Written:
 WRITTEN = _Written()
 
 _current: ContextVar[JobContext | None] = ContextVar("ajobs_job_context", default=None)
+
+#: Where one process runs one job's code, as a worker does, code without the job's context
+#: variables (a bare thread) belongs to that job all the same: the worker says so here.
+ambient: Callable[[], JobContext | None] | None = None
+
 enter_context = _current.set
 leave_context = _current.reset
 
@@ -80,7 +85,7 @@ def current_context() -> JobContext:
     Raises:
         NoCurrentJob: No job runs here.
     """
-    found = _current.get()
+    found = context_or_none()
     if found is None:
         raise NoCurrentJob(
             "no job runs here: this call works inside a function that was started as a job"
@@ -91,7 +96,8 @@ def current_context() -> JobContext:
 
 def context_or_none() -> JobContext | None:
     """Return the context of the job whose code calls, or None outside jobs."""
-    return _current.get()
+    found = _current.get()
+    return ambient() if found is None and ambient is not None else found
 
 
 def write_output(value: object) -> Awaitable[None]:

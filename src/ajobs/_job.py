@@ -564,7 +564,7 @@ class Job(Readable, Generic[T_co]):
             return False
 
         # The return value is the last output record, if there is a log at all.
-        values = 1 if ending.value is not None else 0
+        values = int(ending.value is not None and self._runner.value_is_output)
         return self._log is None or not self._log.is_held_beside(Stream.OUTPUT, values)
 
     @property
@@ -623,7 +623,7 @@ class Job(Readable, Generic[T_co]):
             ending.reason = reason
             ending.traceback = reason.__traceback__
 
-        if value is not None:
+        if value is not None and self._runner.value_is_output:
             if self._log is None:
                 ending.is_value_unread = True
             else:

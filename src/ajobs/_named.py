@@ -60,6 +60,7 @@ class HostedRunner(Runner):
         self._closing = anyio.Event()
         self.kind = runner.kind  # type: ignore[misc]  # a class constant of the hosted one
         self.location = runner.location
+        self.value_is_output = runner.value_is_output
 
     def check(self, spec: JobSpec) -> JobSpec:
         """Ask the runner itself."""

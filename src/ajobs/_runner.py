@@ -117,10 +117,13 @@ class Runner(ABC):
     Attributes:
         kind: The word for it, `Job.kind`.
         location: Where its code runs, `Job.location`.
+        value_is_output: Whether the value is the last record of the job's output too; the
+            exit code of a program is its result only.
     """
 
     kind: ClassVar[str]
     location: str = "localhost"
+    value_is_output: bool = True
 
     @abstractmethod
     def run(self, spec: JobSpec, emit: Emit) -> Coroutine[Any, Any, Any]:

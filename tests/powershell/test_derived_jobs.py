@@ -1,6 +1,5 @@
 """Cases D1 to D12, D33 to D35 and D38 to D43: what PowerShell's tests leave open, decided."""
 
-
 import gc
 import threading
 import weakref

@@ -1,6 +1,5 @@
 """Cases D13 to D32: what PowerShell's tests leave open about waiting and receiving, decided."""
 
-
 import gc
 import math
 import time

@@ -1,14 +1,12 @@
 """What every runner promises, each promise once, over all runners.
 
-A runner joins by one line in `RUNNERS`. Functions are of this module and their arguments plain, so
-that they reach any place.
+A runner joins by one word in `RUNNERS`.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
@@ -17,10 +15,38 @@ from anyio.lowlevel import checkpoint
 
 import ajobs
 from ajobs import JobState, Stream
+from tests.runners.contract_jobs import (
+    Error,
+    abroken,
+    adouble,
+    aevery_stream,
+    agive_some,
+    aleave,
+    anone,
+    aread_all,
+    aread_two,
+    auntil_stopped,
+    awrite_much,
+    broken,
+    double,
+    every_stream,
+    give_some,
+    leave,
+    none,
+    read_all,
+    read_two,
+    until_stopped,
+    write_much,
+)
 from tests.support import reach, take
 
 #: The names of all runners that keep the contract.
-RUNNERS = ("task", "thread")
+RUNNERS = (
+    "task",
+    "thread",
+    "process",
+    *(["interpreter"] if sys.version_info >= (3, 13) else []),
+)
 
 #: Those that run plain functions, and those that also take async ones.
 PLAIN = tuple(name for name in RUNNERS if name != "task")
@@ -36,22 +62,7 @@ def case(plain: Callable[..., Any], other: Callable[..., Any]) -> pytest.MarkDec
     return pytest.mark.parametrize(("runner", "fn"), pairs, ids=names)
 
 
-class Error(Exception):
-    """A failure of a job."""
-
-
 # The value arrives
-
-
-def double(value: Any) -> Any:
-    """Return twice the value."""
-    return value * 2
-
-
-async def adouble(value: Any) -> Any:
-    """Return twice the value, after a wait."""
-    await checkpoint()
-    return value * 2
 
 
 @case(double, adouble)
@@ -64,14 +75,6 @@ async def test_value_arrives(runner: str, fn: Any, value: Any) -> None:
         assert [value * 2] == job.receive_nowait()
         assert JobState.COMPLETED == job.state
         assert runner == job.kind
-
-
-def none() -> None:
-    """Return nothing."""
-
-
-async def anone() -> None:
-    """Return nothing."""
 
 
 @case(none, anone)
@@ -94,19 +97,6 @@ async def test_many_values_arrive(runner: str) -> None:
 # The exception arrives
 
 
-def broken(text: str) -> None:
-    """Write, then fail."""
-    ajobs.write_output("before")
-    raise Error(text)
-
-
-async def abroken(text: str) -> None:
-    """Write, wait, then fail."""
-    ajobs.write_output("before")
-    await checkpoint()
-    raise Error(text)
-
-
 @case(broken, abroken)
 async def test_exception_arrives(runner: str, fn: Any) -> None:
     """What the function raises is raised to who awaits it; its output is there."""
@@ -118,16 +108,6 @@ async def test_exception_arrives(runner: str, fn: Any) -> None:
         assert isinstance(job.reason, Error)
         assert JobState.FAILED == job.state
         assert ["before"] == job.receive_nowait()
-
-
-def leave() -> None:
-    """Exit."""
-    sys.exit(3)
-
-
-async def aleave() -> None:
-    """Exit."""
-    sys.exit(3)
 
 
 @case(leave, aleave)
@@ -144,20 +124,6 @@ async def test_exit_is_that_jobs_failure(runner: str, fn: Any) -> None:
 # Records arrive in order
 
 
-def write_much(count: int) -> None:
-    """Write on two streams."""
-    for number in range(count):
-        ajobs.write_output(number)
-        ajobs.write_warning(number)
-
-
-async def awrite_much(count: int) -> None:
-    """Write on two streams, awaiting."""
-    for number in range(count):
-        await ajobs.write_output(number)
-        await ajobs.write_warning(number)
-
-
 @case(write_much, awrite_much)
 @pytest.mark.parametrize("limit", [None, 7])
 async def test_records_arrive_in_order(runner: str, fn: Any, limit: int | None) -> None:
@@ -172,17 +138,6 @@ async def test_records_arrive_in_order(runner: str, fn: Any, limit: int | None) 
     assert sorted(record.seq for record in records) == [record.seq for record in records]
 
 
-def give_some(count: int) -> Iterator[int]:
-    """Give numbers."""
-    yield from range(count)
-
-
-async def agive_some(count: int) -> AsyncIterator[int]:
-    """Give numbers."""
-    for number in range(count):
-        yield number
-
-
 @case(give_some, agive_some)
 @pytest.mark.parametrize("limit", [None, 3])
 async def test_yields_are_output(runner: str, fn: Any, limit: int | None) -> None:
@@ -190,22 +145,6 @@ async def test_yields_are_output(runner: str, fn: Any, limit: int | None) -> Non
     async with ajobs.Session() as jobs:
         job = jobs.start(fn, 50, runner=runner, output_limit=limit)
         assert list(range(50)) == await take(job.receive())
-
-
-def every_stream() -> None:
-    """Write to each stream."""
-    ajobs.write_output(1)
-    ajobs.write_error(2)
-    ajobs.write_warning(3)
-    ajobs.write_verbose(4)
-    ajobs.write_debug(5)
-    ajobs.write_information(6)
-    ajobs.write_progress("seven", completed=1, total=2)
-
-
-async def aevery_stream() -> None:
-    """Write to each stream."""
-    every_stream()
 
 
 @case(every_stream, aevery_stream)
@@ -222,28 +161,6 @@ async def test_every_stream_arrives(runner: str, fn: Any) -> None:
 
 
 # Input is read lazily
-
-
-def read_two() -> list[Any]:
-    """Read two items."""
-    items = iter(ajobs.job_input())
-    return [next(items), next(items)]
-
-
-async def aread_two() -> list[Any]:
-    """Read two items."""
-    items = ajobs.job_input()
-    return [await anext(items), await anext(items)]
-
-
-def read_all() -> list[Any]:
-    """Read everything."""
-    return list(ajobs.job_input())
-
-
-async def aread_all() -> list[Any]:
-    """Read everything."""
-    return [item async for item in ajobs.job_input()]
 
 
 @case(read_all, aread_all)
@@ -304,29 +221,6 @@ async def test_waiting_for_input_is_blocked(runner: str, fn: Any) -> None:
 
 
 # Stop ends it and cleanup runs
-
-
-def until_stopped() -> None:
-    """Run until stopped, then clean up."""
-    ajobs.write_output("begun")
-    try:
-        while True:
-            ajobs.check_stop()
-            time.sleep(0.001)
-    finally:
-        with ajobs.cleanup():
-            ajobs.write_output("cleaned")
-
-
-async def auntil_stopped() -> None:
-    """Run until stopped, then clean up with an await."""
-    ajobs.write_output("begun")
-    try:
-        await anyio.sleep_forever()
-    finally:
-        with ajobs.cleanup():
-            await checkpoint()
-            await ajobs.write_output("cleaned")
 
 
 @case(until_stopped, auntil_stopped)

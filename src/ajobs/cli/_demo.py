@@ -200,8 +200,8 @@ async def run_elsewhere(jobs: Session, paths: list[Path]) -> int:
     show("jobs.start(..., runner='process')", "process with a GIL of its own")
     program = jobs.start_command([sys.executable, "--version"], name="python")
     show("jobs.start_command([...])", "command its lines are the output")
-    lines = [line async for line in program.receive()]
-    show("async for line in job.receive():", f"{lines[0]!r}, exit code {lines[-1]}")
+    lines = await program.receive()
+    show("await job.receive(); await job", f"{lines[0]!r}, exit code {await program}")
     functions = await parser
     printed = parser.receive_nowait("information")
     show("await job", f"its value: {functions:,} functions")

@@ -122,6 +122,7 @@ class CommandRunner(Runner):
     """
 
     kind = "command"
+    value_is_output = False
 
     def __init__(self) -> None:
         """Make a runner. It runs jobs while it is entered."""

@@ -78,6 +78,7 @@ class ScriptRunner(ProcessRunner):
     """
 
     kind = "script"
+    value_is_output = False
     _out = Stream.OUTPUT
 
     def __init__(self, max_workers: int | None = None) -> None:
