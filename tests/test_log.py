@@ -394,3 +394,21 @@ def test_record_is_frozen_and_dated() -> None:
     )
     with pytest.raises(AttributeError):
         record.value = 1  # type: ignore[misc]  # what must fail
+
+
+@pytest.mark.parametrize("stream", Stream)
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_batch_of_one_stream_is_as_one_by_one(stream: Stream, is_followed: bool) -> None:
+    """A batch leaves the log, and its followers, as the same records one by one would."""
+    one_by_one, batch = Log(), Log()
+    feeds = [log.follow() if is_followed else None for log in (one_by_one, batch)]
+    times, values = [1.0, 2.0, 3.0], ["a", "b", "c"]
+    for time, value in zip(times, values, strict=True):
+        one_by_one.append(stream, value, time)
+
+    batch.extend_one(stream, times, values)
+    batch.append(stream, "d", 4.0)
+    one_by_one.append(stream, "d", 4.0)
+    assert feeds[0] == feeds[1]
+    assert one_by_one.unread == batch.unread
+    assert one_by_one.take(ALL) == batch.take(ALL)

@@ -212,6 +212,19 @@ class JobRun(JobContext, Blockable):
 
         self._wrote(log)
 
+    def many_of(self, stream: Stream, times: Sequence[float], values: Sequence[object]) -> None:
+        """Write a batch of one stream."""
+        self._check_is_on()
+        log = self.job.open_log()
+        log.extend_one(stream, times, values)
+        if stream is Stream.ERROR:
+            log.had_errors = True
+
+        if log.limit is not None and log.unread > log.limit:
+            self._check_room(log)
+
+        self._wrote(log)
+
     def text(self, stream: Stream, line: str | bytes) -> None:
         """Write a line that a program printed."""
         log = self._log_for(stream)

@@ -6,7 +6,7 @@ A runner emits records and returns a value; it does not know jobs, sessions or w
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
 from ._records import Stream
@@ -34,6 +34,9 @@ class Emit(Protocol):
 
     def many(self, records: Iterable[tuple[float, Stream, object]]) -> None:
         """Write a batch of (Unix time, stream, value) in one go, from any thread."""
+
+    def many_of(self, stream: Stream, times: Sequence[float], values: Sequence[object]) -> None:
+        """Write a batch of one stream, the cheapest way; from any thread."""
 
     def text(self, stream: Stream, line: str | bytes) -> None:
         """Write a line that a program printed: an error one does not set `had_errors`."""

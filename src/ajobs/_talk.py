@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any
 
 import anyio
@@ -254,7 +253,7 @@ class Talk:
                 for line in loaded:
                     self._emit.text(stream, str(line))
             else:
-                self._emit.many(zip(times, repeat(stream), loaded, strict=False))
+                self._emit.many_of(stream, times, loaded)
 
     def _take_record(self, frame: Frame) -> None:
         size = int.from_bytes(frame.body[:4], "little")

@@ -7,7 +7,7 @@ it dies. What batches are made of, and what becomes of their results, is the pla
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -280,6 +280,10 @@ class FarWorker:
                 self._hear(value)
             else:
                 self._tell(stream, value)
+
+    def many_of(self, stream: Stream, times: Sequence[float], values: Sequence[object]) -> None:
+        """Take records of one stream."""
+        self.many([(time, stream, value) for time, value in zip(times, values, strict=True)])
 
     def text(self, stream: Stream, line: str | bytes) -> None:
         """Take a line that was printed."""
