@@ -17,11 +17,7 @@ from .harness import markdown, versions
 README = Path(__file__).with_name("README.md")
 
 #: The modules that measure, in the order of the page.
-NAMES = tuple(
-    path.stem
-    for path in sorted(Path(__file__).parent.glob("*.py"))
-    if path.stem not in ("__init__", "__main__", "harness")
-)
+NAMES = ("core", "process", "coroutines", "calls", "fan_out", "files", "growth")
 
 
 def main() -> None:
@@ -31,6 +27,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds (default 7)")
     parser.add_argument("--no-write", action="store_true", help="print only")
     options = parser.parse_args()
+    unknown = [name for name in options.names if name not in NAMES]
+    if unknown:
+        parser.error(f"no page {', '.join(unknown)}: there are {', '.join(NAMES)}")
+
     for name in options.names or NAMES:
         module = importlib.import_module(f"benchmarks.{name}")
         table = markdown(module.rows(options.rounds))
