@@ -84,9 +84,10 @@ class TestWorker:
 
     @pytest.mark.parametrize("fn", [far.close_everything, far.scribble])
     async def test_a_connection_that_the_job_spoils(
-        self, anyio_backend: str, fn: Callable[[], None]
+        self, anyio_backend: str, monkeypatch: pytest.MonkeyPatch, fn: Callable[[], None]
     ) -> None:
         """D12: descriptors closed or written into: the job fails, nothing hangs."""
+        monkeypatch.setattr("ajobs._talk._DYING_SECONDS", 0.01)  # it lives on
         async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
             assert isinstance(await reason_of(jobs.start(fn, runner=runner)), WorkerDied)
             assert await jobs.start(far.add, 1, 1, runner=runner) == 2
@@ -115,13 +116,13 @@ class TestWorker:
         async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
             pid = await jobs.start(far.pid, runner=runner)
             os.kill(pid, signal.SIGSTOP)
-            job = jobs.start(far.give, bytearray(64 << 20), runner=runner)
+            job = jobs.start(far.give, bytearray(16 << 20), runner=runner)
             await anyio.wait_all_tasks_blocked()
             os.kill(pid, signal.SIGKILL)
 
             # It was not read whole, so it had not begun: another worker has run it.
             with anyio.fail_after(10):
-                assert len(await job) == 64 << 20
+                assert len(await job) == 16 << 20
 
     async def test_while_a_big_result_is_sent(self, anyio_backend: str) -> None:
         """D9: half a result is none."""
@@ -435,17 +436,18 @@ class TestProtocol:
     ) -> None:
         """D28: a worker of another version, or none at all."""
         code = (
-            "import socket, sys, time\n"
+            "import socket, sys\n"
             "far = socket.socket(fileno=int(sys.argv[1]))\n"
             f"far.sendall({said!r})\n"
-            "far.shutdown(socket.SHUT_RDWR)\n"
-            "time.sleep(600)\n"
+            "far.shutdown(socket.SHUT_WR)\n"
+            "while far.recv(65536): pass\n"
         )
 
         def command_line(_module: str, *fds: int) -> list[str]:
             return [sys.executable, "-c", code, *map(str, fds)]
 
         monkeypatch.setattr("ajobs._process.command_line", command_line)
+        monkeypatch.setattr("ajobs._talk._DYING_SECONDS", 0.01)  # it lives on
         async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
             reason = await reason_of(jobs.start(far.pid, runner=runner))
 

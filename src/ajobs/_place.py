@@ -83,11 +83,12 @@ class Place(ABC):
         """End it now, with all that it has started; nothing happens where that cannot be."""
 
     @abstractmethod
-    async def autopsy(self, why: str | None) -> tuple[str, int | None]:
+    async def autopsy(self, why: str | None, dying: float) -> tuple[str, int | None]:
         """See to it that it has ended; return how, for people, and its exit code.
 
         Args:
             why: Why it has to end, in case that it has not died by itself.
+            dying: Seconds in which it may.
         """
 
     @abstractmethod

@@ -28,9 +28,6 @@ from ._worker.boot import command_line
 #: Seconds that an idle worker may take to end when it is told to: its exit hooks run.
 EXIT_SECONDS = 1.0
 
-#: Seconds between the first sign of a death and the death.
-_DYING_SECONDS = 0.5
-
 
 def setup_frame(initializer: bytes | None = None) -> bytes:
     """Return the body of the first frame of a worker of this program."""
@@ -121,9 +118,8 @@ class WorkerProcess(Place):
     def kill(self) -> None:
         self.child.kill()
 
-    async def autopsy(self, why: str | None) -> tuple[str, int | None]:
-        # A dying process closes its descriptors first.
-        died = await self.child.ended(_DYING_SECONDS)
+    async def autopsy(self, why: str | None, dying: float) -> tuple[str, int | None]:
+        died = await self.child.ended(dying)
         await self.child.end()
         code = self.child.returncode
         return (why if why and not died else how_it_ended(code)), code

@@ -24,6 +24,9 @@ _STREAMS = {str(stream): stream for stream in Stream}
 #: Seconds in which code that looks for a stop may find it, before other code is interrupted.
 _POLITE_SECONDS = 0.1
 
+#: Seconds between the first sign of a death, which is that descriptors close, and the death.
+_DYING_SECONDS = 0.5
+
 #: Chunks read of what a worker printed before it told its outcome: no pipe holds more.
 _PIPE_CHUNKS = 17
 
@@ -197,7 +200,7 @@ class Talk:
                 return
 
         if link.is_over:
-            await self._bury("it closed its connection")
+            await self._bury("it closed its connection", _DYING_SECONDS)
 
     # Frames
 
@@ -313,7 +316,7 @@ class Talk:
 
     # Death
 
-    async def _bury(self, why: str | None = None) -> None:
+    async def _bury(self, why: str | None = None, dying: float = 0) -> None:
         """The place has died, or has to: take what it left, then say so."""
         while self._outcome is None and not self._link.is_over and not self._link.is_drained:
             self._take_all()
@@ -323,7 +326,7 @@ class Talk:
             # It told its outcome, and died afterwards.
             return
 
-        how, code = await self._place.autopsy(why)
+        how, code = await self._place.autopsy(why, dying)
         await self._printed.end(_LAST_CHUNKS, may_wait=not self._is_stopping)
         if self._link.is_unread and self._is_ready and not self._has_answered:
             self._outcome = None, NotBegun()

@@ -251,7 +251,7 @@ class _Interpreter(Place):
     def kill(self) -> None:
         pass
 
-    async def autopsy(self, why: str | None) -> tuple[str, int | None]:
+    async def autopsy(self, why: str | None, dying: float) -> tuple[str, int | None]:
         await self._ended()
         if self._failure:
             return self._failure, None
