@@ -38,10 +38,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # the job; what a runner needs of workers
     ("_far_items", "_job", "_pool", "_process", "_talk", "runners.task", "runners.thread"),
     ("_calls", "_following", "_run", "_table", "runners.command"),
-    ("_engine", "_named", "runners.interpreter", "runners.process"),
+    ("_engine", "_jobs", "_named", "_unseen", "runners.interpreter", "runners.process"),
     ("runners.script",),
-    # owners
-    ("_foreach", "_session"),
+    # many items in one call; owners
+    ("_foreach",),
+    ("_starting",),
+    ("_session",),
     ("_hosted",),
     ("__init__",),
     PUBLIC_NAMES_ONLY,
@@ -81,7 +83,6 @@ LONG_FILES: dict[str, str] = {  # path below src/ajobs: why it reads better in o
     "_job.py": "the whole handle on one page: half of it says what each attribute means",
     "_reading.py": "the readers of one log; a file each would repeat what they share",
     "_run.py": "one run: what its runner, its code and its owner see of it",
-    "_session.py": "the public verbs, half of it their overloads and what they promise",
     "_engine.py": "queue, workers, throttle and stop act on the same few counters",
     "_foreach/run.py": "the counters of one call and all that may end it",
 }

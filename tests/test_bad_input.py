@@ -224,3 +224,13 @@ async def test_refused_start_leaves_the_session_alone() -> None:
         assert 3 == await jobs.start(give, 3)
         job = jobs.start(forever)
         await job.stop()
+
+
+async def test_unknown_options_of_commands_and_scripts() -> None:
+    """Verbs that pass options on refuse an unknown one by their own name, as Python does."""
+    async with ajobs.Session() as jobs:
+        with pytest.raises(TypeError, match=r"start_command\(\) got an unexpected .* 'shell'"):
+            jobs.start_command(["true"], shell=True)  # type: ignore[call-arg]  # what must fail
+
+        with pytest.raises(TypeError, match=r"start_script\(\) got an unexpected .* 'runner'"):
+            jobs.start_script(__file__, runner="task")  # type: ignore[call-arg]  # what must fail

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterable, Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 __all__ = ("JobSpec",)
 
@@ -15,8 +15,22 @@ __all__ = ("JobSpec",)
 Input: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 
 
+class StartOptions(TypedDict, total=False):
+    """What every verb that starts a job takes by name, as its caller writes it.
+
+    None means: as the session says.
+    """
+
+    name: str | None
+    timeout: float | None
+    input: Input | None
+    output_limit: int | None
+    overflow: Literal["wait", "error"] | None
+    auto_remove: bool
+
+
 class JobOptions(NamedTuple):
-    """The options of `Session.start` that do not say what to run.
+    """The same options, checked and complete.
 
     One object serves all jobs of a session that ask for nothing special.
     """
