@@ -1,15 +1,18 @@
 """The small web server of the demo, asked by its own client and by a rude one."""
 
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import ajobs
-from ajobs.cli._server import HOST, PageError, answer_to, get, serve
+from ajobs.cli._server import HOST, PageError, answer_all, answer_to, get, serve
 
 
 @pytest.fixture
@@ -151,6 +154,33 @@ async def test_client_that_leaves(root: Path) -> None:
                     await stream.send(said)
 
         assert (await get(port, "page.txt")).startswith(b"a page")
+
+
+async def test_client_that_comes_at_the_end(root: Path) -> None:
+    """A client that comes in the very turn of the loop in which the server is stopped is no error.
+
+    (What the loop complains about by itself fails the test.)
+    """
+    with socket.create_server((HOST, 0)) as listener, socket.socket() as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(answer_all, listener, root)
+            await anyio.wait_all_tasks_blocked()
+            client.connect(listener.getsockname())
+            await anyio.lowlevel.checkpoint()  # the loop has not looked for clients since
+            tasks.cancel_scope.cancel()
+
+
+async def test_client_that_has_left(root: Path) -> None:
+    """A client that is gone when its turn comes is left alone, and the next one is answered."""
+    with socket.create_server((HOST, 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection((HOST, port)) as rude:
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(answer_all, listener, root)
+            assert (await get(port, "page.txt")).startswith(b"a page")
+            tasks.cancel_scope.cancel()
 
 
 async def test_silent_client(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,101 +1,84 @@
-"""The ``ajobs`` command.
+"""The ``ajobs`` command: the way in, and the way out.
 
-Data goes to stdout, everything else to stderr. Each subcommand is a module of its own,
-loaded when it is asked for, with a function that returns the exit status.
+Everything else of the command line needs the extra ``cli``; this file says so where it is
+missing. Data goes to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+
+from ._ends import Problem, Status
 
 __all__ = ("main",)
 
-FAILURE = 1
-USAGE = 2
-INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
-BROKEN_PIPE = 141  # 128 + SIGPIPE
+#: The packages of the extra, as they are imported.
+_EXTRA = ("click", "rich_click", "rich")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv*, by default the one of this process.
 
     Returns:
-        The exit status: 0 for success, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
+        The exit status: 0 for success, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C;
+        ``ajobs --help`` lists them all.
     """
     try:
-        return _run(argv)
+        return _run(sys.argv[1:] if argv is None else list(argv))
     except KeyboardInterrupt:
-        print("ajobs: interrupted; the jobs have been stopped", file=sys.stderr)
-        return INTERRUPTED
+        _say("interrupted; the jobs have been stopped")
+        return Status.INTERRUPTED
     except BrokenPipeError:
         # Nobody reads our output any more. Python flushes stdout once more at exit, which must
         # not fail again.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-        return BROKEN_PIPE
+        _lead_nowhere()
+        return Status.BROKEN_PIPE
+    except Problem as problem:
+        _say(str(problem))
+        return problem.status
     except OSError as error:
-        print(f"ajobs: {error}", file=sys.stderr)
-        return FAILURE
+        # Such as a full disk: what could not be written cannot be flushed at exit either.
+        _lead_nowhere()
+        _say(str(error))
+        return Status.FAILURE
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _run(argv: list[str]) -> int:
     try:
-        options = _parser().parse_args(argv)
-    except SystemExit as end:  # argparse has printed its message, or the help
-        return USAGE if end.code else 0
+        from ._app import run
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA:
+            raise
+
+        _say(
+            f"the command line needs {missing}, which is not installed here: "
+            "python -m pip install 'ajobs[cli]'"
+        )
+        return Status.USAGE
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name that the terminal cannot show must not end the program.
         sys.stdout.reconfigure(errors="backslashreplace")
 
-    status: int = options.run(options)
+    status = run(argv)
+    sys.stdout.flush()
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ajobs", description="PowerShell's background jobs for async Python."
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(metavar="command", required=True)
-
-    demo = commands.add_parser(
-        "demo",
-        help="watch real jobs at work; no network, a few seconds",
-        description="Hash the standard library in threads while tasks ask a small web server "
-        "on this machine; receive, wait, stop, fail, and list the jobs.",
-    )
-    demo.add_argument(
-        "--backend",
-        choices=("asyncio", "trio"),
-        default="asyncio",
-        help="the event loop to run on (default: %(default)s)",
-    )
-    demo.set_defaults(run=_run_demo)
-    return parser
+def _say(message: str) -> None:
+    print(f"ajobs: {message}", file=sys.stderr)
 
 
-class _Version(argparse.Action):
-    """Looks the version up when it is asked for: that reads files, and needs an installed copy."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(f"ajobs {version('ajobs')}")
-        except PackageNotFoundError:
-            print("ajobs, from a source tree that is not installed")
-
-        parser.exit()
-
-
-def _run_demo(options: argparse.Namespace) -> int:
-    from ._demo import demo
-
-    return demo(options.backend)
+def _lead_nowhere() -> None:
+    """Let stdout lead nowhere from here on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, sys.stdout.fileno())
+    except io.UnsupportedOperation:
+        pass  # no file of the system is behind it
+    finally:
+        os.close(nowhere)

@@ -12,15 +12,19 @@ import platform
 import sys
 import sysconfig
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
 import anyio
+import rich_click as click
 
 from .. import Job, Session, wait_all, wait_any
 from ._format import cut, job_table, megabytes
+from ._options import backend_option
 from ._server import PageError, get, serve
+from ._signals import run_until_signal
 from ._work import (
     HashedFile,
     count_functions,
@@ -30,26 +34,25 @@ from ._work import (
     search_marks,
 )
 
-__all__ = ("demo",)
+__all__ = ("command",)
 
 CLIENTS = 4
 REPORT_EVERY = 500  # files
 
-# On trio Ctrl-C can strike inside any function; so it comes where `tell` waits, as on asyncio.
-OPTIONS: dict[str, dict[str, bool]] = {
-    "asyncio": {},
-    "trio": {"restrict_keyboard_interrupt_to_checkpoints": True},
-}
 
+@click.command("demo")
+@backend_option
+def command(backend: str) -> int:
+    """Watch real jobs at work.
 
-def demo(backend: str) -> int:
-    """Run the demo on *backend*; return the exit status."""
+    Hashes the standard library in threads while tasks ask a small web server on this machine;
+    receives, waits, stops, fails, and lists the jobs. It needs no network and a few seconds.
+    """
     root = Path(sysconfig.get_path("stdlib"))
     say(f"ajobs demo: jobs on {backend}, Python {platform.python_version()}")
     say(f"The input: its standard library, {cut(str(root), 47)}")
     say("On the left the call, on the right where it runs or what came of it.")
-    anyio.run(tell, root, backend=backend, backend_options=OPTIONS[backend])
-    return 0
+    return run_until_signal(partial(tell, root), backend)
 
 
 def say(text: str = "") -> None:
@@ -76,8 +79,8 @@ class Started(NamedTuple):
     clients: list[Job[dict[str, str]]]
 
 
-async def tell(root: Path) -> None:
-    """Tell the story from the first job to the table of all of them."""
+async def tell(root: Path) -> int:
+    """Tell the story from the first job to the table of all of them; return the exit status."""
     begin = monotonic()
     async with Session("demo") as jobs:
         started = await start_jobs(jobs, root)
@@ -100,6 +103,7 @@ async def tell(root: Path) -> None:
             result("Warning", warning)
 
     result("Time", f"{monotonic() - begin:.1f} s")
+    return 0
 
 
 async def start_jobs(jobs: Session, root: Path) -> Started:

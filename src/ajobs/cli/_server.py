@@ -5,14 +5,15 @@ As much of HTTP/1.1 as both need, done right: GET and HEAD, one request for each
 
 from __future__ import annotations
 
-from functools import partial
+import socket
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute
+from anyio.abc import ByteStream, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from .. import write_output
@@ -38,12 +39,30 @@ class Answer(NamedTuple):
 
 async def serve(root: Path) -> None:
     """Serve the files below *root* until the job is stopped; its first output is the port."""
-    async with await anyio.create_tcp_listener(local_host=HOST) as listener:
-        await write_output(listener.extra(SocketAttribute.local_port))
-        await listener.serve(partial(_talk, root))
+    with socket.create_server((HOST, 0)) as listener:
+        await write_output(listener.getsockname()[1])
+        await answer_all(listener, root)
 
 
-async def _talk(root: Path, stream: ByteStream) -> None:
+async def answer_all(listener: socket.socket, root: Path) -> None:
+    """Answer whoever connects to *listener*, from the files below *root*."""
+    # Accepted by hand: `loop.sock_accept` of asyncio prints a traceback when it is cancelled at
+    # the very moment when a client comes.
+    listener.setblocking(False)
+    async with anyio.create_task_group() as tasks:
+        while True:
+            await anyio.wait_readable(listener)
+            with suppress(BlockingIOError, ConnectionAbortedError):  # the client left meanwhile
+                tasks.start_soon(_talk, root, listener.accept()[0])
+
+
+async def _talk(root: Path, client: socket.socket) -> None:
+    try:
+        stream = await SocketStream.from_socket(client)
+    except ValueError:
+        client.close()
+        return  # it is not connected any more
+
     async with stream:
         try:
             with anyio.fail_after(PATIENCE):
