@@ -33,8 +33,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_checks", "_child", "_context", "_link", "_log_router", "_payload", "_poll"),
     ("_runner", "_state"),
     ("_blocking", "_capture", "_culprit", "_failure", "_input", "_log", "_printed"),
-    # reading and waiting; the far end
-    ("_far_messages", "_place", "_reading", "_waiting", "_worker", "runners"),
+    # reading, waiting and showing; the far end
+    ("_far_messages", "_place", "_reading", "_view", "_waiting", "_worker", "runners"),
     # the job; what a runner needs of workers
     ("_far_items", "_job", "_pool", "_process", "_talk", "runners.task", "runners.thread"),
     ("_calls", "_following", "_run", "_table", "runners.command"),

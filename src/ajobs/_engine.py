@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import deque
+from time import time
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -42,6 +43,9 @@ MANY_WAIT = 32
 #: Seconds past the grace in which places that can end code by force are waited for, and in
 #: which those that cannot are left.
 LEAVE_SECONDS = 0.25
+
+#: Seconds within which two starts may be given one time.
+SAME_MOMENT = 0.001
 
 #: The clock is looked at after this many of them.
 BURST_JOBS = 32
@@ -81,6 +85,9 @@ class Engine(Keeper):
         self._queue: deque[Job[Any]] = deque()
         self._runs: dict[JobRun, None] = {}
         self._idle: anyio.Event | None = None
+        #: What the clock said lately: the jobs that are started in one turn of the loop share
+        #: one look at it, and one number.
+        self._now = 0.0
 
     # Starting
 
@@ -89,7 +96,13 @@ class Engine(Keeper):
         self._queue.append(job)
         self.unfinished += 1
         if not self._spares:
+            now = time()
+            if not 0.0 <= now - self._now < SAME_MOMENT:
+                self._now = now
+
             self._call_worker()
+
+        job.queued_seconds = self._now
 
     @property
     def throttle(self) -> float:

@@ -111,6 +111,7 @@ class Job(Readable, Generic[T_co]):
         "_runner",
         "_state",
         "_what",
+        "queued_seconds",
         "run",
     )
 
@@ -137,6 +138,8 @@ class Job(Readable, Generic[T_co]):
         self._log: Log | None = None
         self._ending: Ending | None = None
         self._instance_id: uuid.UUID | None = None
+        #: When it was started, as Unix time; who runs it says so.
+        self.queued_seconds = 0.0
         self.run: Run | None = None
 
     # What it is
@@ -226,7 +229,13 @@ class Job(Readable, Generic[T_co]):
     @property
     def end_time(self) -> datetime | None:
         """When it reached its final state (aware, UTC); None before."""
-        return None if self._ending is None else aware(self._ending.end)
+        end = self.end_seconds
+        return None if end is None else aware(end)
+
+    @property
+    def end_seconds(self) -> float | None:
+        """`end_time` as Unix time."""
+        return None if self._ending is None else self._ending.end
 
     @property
     def has_more_data(self) -> bool:
@@ -266,13 +275,30 @@ class Job(Readable, Generic[T_co]):
         if self.progress:
             newest = self.progress[-1]
             percent = "" if newest.percent is None else f" {newest.percent:.0f} %"
-            return f"{newest.activity}{percent}"
+            return f"{newest.activity}{percent}".lstrip()
 
         return ""
 
     def __repr__(self) -> str:
         """Return one line with id, name, command and state."""
         return f"<Job {self._id} {self.name!r} {self.kind} {self.command} {self._state}>"
+
+    def __str__(self) -> str:
+        """Return it as ``Get-Job`` shows it, and the traceback if it failed."""
+        from ._view.rows import job_text, terminal_width  # like all views, loaded by who looks
+
+        return job_text(self, terminal_width())
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterable[Any]:
+        """Show the same by rich, in colour."""
+        from ._view.rich_tables import job_rich
+
+        return job_rich(self, options.max_width)
+
+    def _repr_html_(self) -> str:
+        from ._view.html import job_html
+
+        return job_html(self)
 
     # Reading
 
@@ -571,6 +597,11 @@ class Job(Readable, Generic[T_co]):
     def unseen_reason(self) -> BaseException | None:
         """Why it failed, looked at without counting as seen: for our own views."""
         return None if self._ending is None else self._ending.reason
+
+    @property
+    def unseen_traceback(self) -> TracebackType | None:
+        """The traceback of `unseen_reason`, as it was first raised."""
+        return None if self._ending is None else self._ending.traceback
 
     def taken(self) -> None:
         """Note that records were taken."""

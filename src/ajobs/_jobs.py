@@ -18,7 +18,7 @@ from ._errors import JobNotFinished, JobNotFound, JobStuck
 from ._following import SessionFollower
 from ._job import Job
 from ._state import JobState
-from ._table import one_by_id, one_by_name, select
+from ._table import JobList, one_by_id, one_by_name, select
 from ._waiting import Jobs, flat
 
 if TYPE_CHECKING:
@@ -65,6 +65,17 @@ class JobTable:
     def __bool__(self) -> bool:
         """Return True: a session without jobs is a session."""
         return True
+
+    def __str__(self) -> str:
+        """Return the table that ``Get-Job`` shows, or its `repr` without jobs."""
+        return str(JobList(self)) if self._table else repr(self)
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterable[Any]:
+        """Show the same by rich, in colour."""
+        return JobList(self).__rich_console__(console, options) if self._table else [repr(self)]
+
+    def _repr_html_(self) -> str:
+        return JobList(self)._repr_html_()
 
     def get(
         self,

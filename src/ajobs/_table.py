@@ -20,6 +20,35 @@ if TYPE_CHECKING:
 
 Table: TypeAlias = Mapping[int, Job[Any]]
 
+
+class JobList(list[Job[Any]]):
+    """Jobs that were found: a list that is shown as ``Get-Job`` shows them."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Return a table."""
+        if not self:
+            return "[]"
+
+        from ._view.rows import jobs_text, terminal_width  # loaded by who looks
+
+        return jobs_text(self, terminal_width())
+
+    __repr__ = __str__
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterable[Any]:
+        """Show the same by rich, in colour."""
+        from ._view.rich_tables import jobs_rich
+
+        return jobs_rich(self, options.max_width) if self else ["[]"]
+
+    def _repr_html_(self) -> str:
+        from ._view.html import jobs_html
+
+        return jobs_html(self)
+
+
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -65,7 +94,7 @@ def select(
     after: datetime | None,
     newest: int | None,
     children: bool,
-) -> list[Job[Any]]:
+) -> JobList:
     """Return the jobs that pass all filters, in id order. See `Session.get`."""
     most = count(newest, "newest", least=0)
     wanted = None if state is None else _state(state)
@@ -91,7 +120,7 @@ def select(
     if most is not None:
         found = _newest(found, most)
 
-    return sorted(found, key=lambda one: one.id)
+    return JobList(sorted(found, key=lambda one: one.id))
 
 
 def _children(table: Table) -> Iterable[Job[Any]]:
