@@ -152,8 +152,8 @@ class ForeachTimeout(AjobsError, TimeoutError):
     """A `parallel_foreach` ran longer than its `timeout`.
 
     Attributes:
-        not_run: How many items that were taken from the input have no result; None when
-            the rest of the input was never looked at.
+        not_run: How many items of the input had not ended; None when the input does not say
+            how many it has and was not read to its end.
     """
 
     def __init__(self, message: str, not_run: int | None = None) -> None:
@@ -172,7 +172,7 @@ class ForeachErrors(ExceptionGroup[Exception]):
     Attributes:
         results: The values of the items that succeeded, in the order of the awaited list.
         failed: How many items failed; the group holds the first 1,000 of their errors.
-        not_run: How many items that were taken from the input never ran.
+        not_run: How many items of the input did not end, as far as that is known.
     """
 
     results: list[Any]

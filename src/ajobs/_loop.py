@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from contextvars import copy_context
 from types import FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 from anyio import CancelScope
@@ -301,6 +301,9 @@ class TrioLoop(Loop):
 
     is_trio = True
 
+    #: Whose methods are marked already, for all loops to come.
+    _protected: ClassVar[set[type]] = set()
+
     def __init__(self) -> None:
         super().__init__()
         # trio is running, so it is loaded; importing it here keeps it out of asyncio programs.
@@ -313,7 +316,8 @@ class TrioLoop(Loop):
         self._on_empty: anyio.Event | None = None
 
     def protect(self, *owners: type) -> None:
-        for owner in (Loop, TrioLoop, Timer, *owners):
+        for owner in {Loop, TrioLoop, Timer, *owners} - self._protected:
+            self._protected.add(owner)
             for member in vars(owner).values():
                 if isinstance(member, FunctionType):
                     self._trio.lowlevel.enable_ki_protection(member)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from contextvars import ContextVar, Token, copy_context
+from contextvars import Token, copy_context
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -20,6 +21,7 @@ from ._blocking import current_subject
 from ._checks import count, limit, one_of, seconds
 from ._engine import Engine
 from ._errors import NoCurrentJob
+from ._guests import Guest, Host, current_host
 from ._job import Job
 from ._jobs import JobTable
 from ._log import Log
@@ -32,8 +34,6 @@ from ._state import JobState
 from ._unseen import UnseenFailures
 
 __all__ = ("Session", "current_job", "current_session")
-
-_current: ContextVar[Session] = ContextVar("ajobs_session")
 
 FAILED = JobState.FAILED
 
@@ -89,9 +89,10 @@ class Session(Starter, JobTable):
         self._throttle = limit(throttle, "throttle")
         self._failures = failures
         self._drain = seconds(drain, "drain")
+        self._guests: set[Guest] = set()
         self._unseen = UnseenFailures()
         self._is_interrupted = False
-        self._token: Token[Session] | None = None
+        self._token: Token[Host] | None = None
 
     # Entering and leaving
 
@@ -106,7 +107,7 @@ class Session(Starter, JobTable):
         self._engine = Engine(self._loop, self._throttle, self._stop_grace, self)
         self._scope = CancelScope()
         self._scope.__enter__()
-        self._token = _current.set(self)
+        self._token = current_host.set(self)
         self._phase = "open"
         self._accepts = True
         return self
@@ -127,6 +128,9 @@ class Session(Starter, JobTable):
 
         self._phase = "stopping"
         self._accepts = False
+        for guest in self._guests:
+            guest.close()
+
         with CancelScope(shield=True):
             cancelled = await self._engine.shut_down(self._stop_grace)
 
@@ -136,7 +140,7 @@ class Session(Starter, JobTable):
         cancelled = await self._loop.join() or cancelled
         self._phase = "closed"
         if self._token is not None:
-            _current.reset(self._token)
+            current_host.reset(self._token)
 
         self._close_table()
         self._settle(exc, ended_by or cancelled)
@@ -192,8 +196,8 @@ class Session(Starter, JobTable):
 
     def _add(self, runner: Runner, spec: JobSpec) -> Job[Any]:
         context = copy_context()
-        if _current.get(None) is not self:
-            context.run(_current.set, self)
+        if current_host.get(None) is not self:
+            context.run(current_host.set, self)
 
         job: Job[Any] = Job(self._engine, runner, spec, context)
         self._table[job._id] = job
@@ -202,6 +206,22 @@ class Session(Starter, JobTable):
 
         self._engine.add(job)
         return job
+
+    def take_in(self, guest: Guest) -> bool:
+        """Run *guest* in a task of its own, until the session ends; False if it cannot."""
+        if not self._accepts or not self._loop.is_running_here:
+            return False
+
+        self._guests.add(guest)
+        self._loop.spawn(partial(self._keep, guest), "ajobs guest")
+        return True
+
+    async def _keep(self, guest: Guest) -> None:
+        try:
+            with self._loop.scope():
+                await guest.live()
+        finally:
+            self._guests.discard(guest)
 
     # What the engine tells
 
@@ -231,10 +251,11 @@ def current_session() -> Session:
     Raises:
         NoCurrentJob: There is none.
     """
-    try:
-        return _current.get()
-    except LookupError:
-        raise NoCurrentJob("no session is open here: call this in its block or its jobs") from None
+    found = current_host.get(None)
+    if not isinstance(found, Session):
+        raise NoCurrentJob("no session is open here: call this in its block or its jobs")
+
+    return found
 
 
 def current_job() -> Job[Any]:

@@ -1,12 +1,13 @@
 """Arguments are checked at the call, before anything runs."""
 
 import math
-import re
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
+from ajobs._errors import PayloadError
 from ajobs._foreach import Outcome, parallel_foreach
 from ajobs._runner import Emit, Runner
 from ajobs._spec import JobSpec
@@ -46,14 +47,14 @@ def test_no_iterable(iterable: Any, says: str) -> None:
         parallel_foreach(iterable, plain)
 
 
-def test_sequence_protocol_is_enough() -> None:
+async def test_sequence_protocol_is_enough() -> None:
     """What Python itself can iterate is an input."""
 
     class Old:
         def __getitem__(self, index: int) -> int:
             raise IndexError
 
-    parallel_foreach(Old(), plain)  # type: ignore[call-overload]
+    assert await parallel_foreach(Old(), plain) == []  # type: ignore[call-overload]
 
 
 BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
@@ -97,7 +98,7 @@ def test_plain_function_as_task(runner: Any) -> None:
 
 
 def test_nothing_runs_at_the_call() -> None:
-    """A call that nobody awaits has not touched its input, and needs no loop."""
+    """A call that nobody awaits has not touched its input, needs no loop, and warns at its end."""
 
     def numbers() -> Iterator[int]:
         yield pytest.fail("pulled")
@@ -105,16 +106,24 @@ def test_nothing_runs_at_the_call() -> None:
     results = parallel_foreach(numbers(), plain)
 
     assert "not started" in repr(results)
+    with pytest.warns(RuntimeWarning, match=r"parallel_foreach\(.*plain\) was never awaited"):
+        del results
 
 
-async def test_bare_iteration_names_both_ways() -> None:
-    """Without a block or an await it is an error that shows what to write."""
-    with pytest.raises(RuntimeError, match=re.escape("async with parallel_foreach(")):
-        async for _ in parallel_foreach([1], plain):
-            pass
+async def test_refused_call_does_not_warn() -> None:
+    """An argument that only the runner refuses leaves nothing behind that was never awaited."""
+    lock = threading.Lock()
+    with pytest.raises(PayloadError):
+        parallel_foreach([1], lambda item: (lock, item), runner="process")
 
+
+async def test_next_of_what_was_not_entered() -> None:
+    """It is no iterator before it is entered."""
+    results = parallel_foreach([1], plain)
     with pytest.raises(RuntimeError, match="not entered"):
-        await anext(parallel_foreach([1], plain))
+        await anext(results)
+
+    assert await results == [1]
 
 
 async def test_runner_objects() -> None:

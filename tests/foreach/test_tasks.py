@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
 import pytest
+import trio
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
@@ -619,6 +621,56 @@ def test_unused_generator_input_is_left_alone() -> None:
         yield 1
 
     source = numbers()
-    parallel_foreach(source, Gates().work)
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        parallel_foreach(source, Gates().work)
 
     assert next(source) == 1
+
+
+def test_ctrl_c_while_leaving(anyio_backend_name: str) -> None:
+    """It waits until the items that are being stopped have ended, and is raised then."""
+    log: list[str] = []
+
+    async def stubborn(_: int) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with cleanup():
+                signal.raise_signal(signal.SIGINT)
+                await anyio.sleep(0.01)
+                log.append("cleaned up")
+
+    async def main() -> None:
+        async with parallel_foreach([1], stubborn):
+            await anyio.wait_all_tasks_blocked()
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(main, backend=anyio_backend_name)
+
+    assert log == ["cleaned up"]
+
+
+def test_ctrl_c_does_not_break_us_off() -> None:
+    """On trio it may come between any two lines, but not between two of ours."""
+    safe: list[bool] = []
+
+    class Numbers:
+        def __iter__(self) -> "Numbers":
+            return self
+
+        def __next__(self) -> int:
+            safe.append(trio.lowlevel.currently_ki_protected())
+            return len(safe)
+
+    async def double(number: int) -> int:
+        await checkpoint()
+        return 2 * number
+
+    async def main() -> None:
+        for fn in (double, abs):
+            async with parallel_foreach(Numbers(), fn, throttle=1, buffer=0) as results:
+                for _ in range(3):
+                    await anext(results)
+
+    trio.run(main)
+    assert all(safe)

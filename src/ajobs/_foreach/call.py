@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterable
 from collections.abc import Iterator as SyncIterator
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Literal, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from .._checks import Kind, command_of, count, kind_of, limit, one_of, seconds
 from .._loop import current_loop
@@ -14,6 +15,7 @@ from .._runner import Runner
 from .._spec import JobSpec
 from ..runners.task import TaskRunner
 from ..runners.thread import ThreadRunner
+from .iteration import ResultIterator, iterate
 from .results import Outcome
 from .run import Place, Plan, Run
 from .source import check_iterable
@@ -28,12 +30,15 @@ R = TypeVar("R")
 Items: TypeAlias = Iterable[T] | AsyncIterable[T]
 
 
-class Foreach(Generic[R]):
-    """A `parallel_foreach` to be awaited, or entered and iterated, once.
+class Foreach(ResultIterator[R]):
+    """A `parallel_foreach` to be awaited, entered or iterated, once.
 
     Awaited, it gives a list. Entered with ``async with``, it gives results one by one to
-    ``async for`` while items are running.
+    ``async for`` while items are running. In a session ``async for`` does without the block.
     """
+
+    # Until the plan has been checked there is nothing to await.
+    _is_used = True
 
     def __init__(self, plan: Plan, *, is_ours: bool) -> None:
         """Keep *plan*; nothing runs yet. Made by `parallel_foreach`.
@@ -49,6 +54,18 @@ class Foreach(Generic[R]):
             self._spec = spec_for(plan, plan.runner)
 
         self._run: Run | None = None
+        self._is_entered = False
+        self._is_used = False
+
+    def __del__(self) -> None:
+        if not self._is_used:
+            warnings.warn(
+                f"parallel_foreach({command_of(self._plan.fn)}) was never awaited, entered or "
+                f"iterated: nothing of it ran",
+                RuntimeWarning,
+                stacklevel=2,
+                source=self,
+            )
 
     def __repr__(self) -> str:
         name = command_of(self._plan.fn)
@@ -67,14 +84,15 @@ class Foreach(Generic[R]):
         try:
             await run.wait_over()
         except BaseException as exc:
-            await self._leave(exc)
+            await run.leave(exc)
             raise
 
-        await self._leave(None)
+        await run.leave(None)
         return list(run.ready)
 
     async def __aenter__(self) -> Self:
         await self._start(is_streamed=True)
+        self._is_entered = True
         return self
 
     async def __aexit__(
@@ -83,50 +101,32 @@ class Foreach(Generic[R]):
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        await self._leave(exc)
+        assert self._run is not None
+        await self._run.leave(exc)
 
-    def __aiter__(self) -> Self:
-        if self._run is None:
-            raise RuntimeError(
-                "parallel_foreach has to be entered before it is iterated: write "
-                "`async with parallel_foreach(...) as results: async for result in results: ...`, "
-                "or `results = await parallel_foreach(...)`"
-            )
+    def __aiter__(self) -> ResultIterator[R]:  # type: ignore[override]  # without a block it is another one
+        if self._is_entered:
+            return self
 
-        return self
-
-    async def __anext__(self) -> R:
-        run = self._run
-        if run is None:
-            raise RuntimeError("parallel_foreach was not entered with `async with`")
-
-        if not run.ready and not await run.wait_ready():
-            raise StopAsyncIteration
-
-        value: R = run.ready.popleft()
-        run.ahead -= 1
-        if run.is_held:
-            run.give_room()
-
-        return value
+        self._claim()
+        iterator = iterate(self._plan, self._place)
+        self._run = iterator.run
+        return iterator
 
     async def _start(self, *, is_streamed: bool) -> Run:
-        if self._run is not None:
-            raise RuntimeError("this parallel_foreach has been used: call parallel_foreach again")
-
+        self._claim()
         loop = current_loop()
+        loop.protect(Foreach, ResultIterator)  # the ways in: what they call is covered
         self._run = run = Run(self._plan, loop, is_streamed=is_streamed)
         await loop.open()
         run.start(self._place(run))
         return run
 
-    async def _leave(self, raised: BaseException | None) -> None:
-        run = self._run
-        assert run is not None
-        try:
-            await run.leave(raised)
-        finally:
-            await run.loop.join()
+    def _claim(self) -> None:
+        if self._is_used:
+            raise RuntimeError("this parallel_foreach has been used: call parallel_foreach again")
+
+        self._is_used = True
 
     def _place(self, run: Run) -> Place:
         match self._plan.runner:
@@ -255,6 +255,10 @@ def parallel_foreach(
         async with ajobs.parallel_foreach(urls, fetch, throttle=100) as results:
             async for page in results:
                 ...
+
+    Inside a session, ``async for page in ajobs.parallel_foreach(...)`` does without the block:
+    it is stopped when the iterator is dropped, at the latest with the session; what fails
+    after that is logged.
 
     Items are taken as they are needed, so the input may be endless. Leaving the block, by
     whatever way, stops the items that still run and waits for them; so does cancelling the

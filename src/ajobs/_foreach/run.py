@@ -153,6 +153,7 @@ class Run:
     def start(self, place: Place) -> None:
         """Begin, with *place* to run the items."""
         self.place = place
+        self.loop.protect(type(place))
         self.loop.call_at(self.loop.time() + self.plan.timeout, self._time_is_up)
         try:
             self.source.start()
@@ -525,9 +526,9 @@ class Run:
             try:
                 with self.loop.scope():
                     await self._idle.wait()
-            except self.loop.cancelled as exc:
-                # A native cancellation goes through every shield. It must not leave tasks
-                # behind, so it has to wait until they have ended.
+            except (self.loop.cancelled, KeyboardInterrupt) as exc:
+                # asyncio's own cancellation and trio's Ctrl-C go through every shield. They
+                # must not leave tasks behind, so they have to wait until those have ended.
                 cancelled = exc
 
         return cancelled

@@ -1,0 +1,154 @@
+"""`async for` over a `parallel_foreach`: in a block of its own, or held by a session.
+
+Without a block the run lives in a task of the session's: the code that iterates may drop the
+iterator at any point, and nothing can be waited for there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, Self, TypeVar
+
+import anyio
+
+from .._errors import SessionClosed
+from .._guests import Guest, current_host
+from .._loop import current_loop
+from .items import LOGGER
+from .run import Place, Plan, Run
+
+R = TypeVar("R")
+
+
+class ResultIterator(Generic[R]):
+    """Takes the results of a run, one by one."""
+
+    _run: Run | None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> R:
+        run = self._run
+        if run is None:
+            raise RuntimeError("parallel_foreach was not entered with `async with`")
+
+        if not run.ready and not await run.wait_ready():
+            raise StopAsyncIteration
+
+        value: R = run.ready.popleft()
+        run.ahead -= 1
+        if run.is_held:
+            run.give_room()
+
+        return value
+
+
+def iterate(plan: Plan, make_place: Callable[[Run], Place]) -> HostedIterator[Any]:
+    """Start *plan* in the session of the calling code.
+
+    Raises:
+        RuntimeError: The code is in no session that could hold it.
+    """
+    host = current_host.get(None)
+    if host is not None:
+        run = HostedRun(plan, current_loop(), is_streamed=True)
+        guest = Hosting(run, make_place)
+        run.guest = guest
+        if host.take_in(guest):
+            return HostedIterator(run)
+
+    raise RuntimeError(
+        "outside a session, parallel_foreach has to be entered before it is iterated: write "
+        "`async with parallel_foreach(...) as results: async for result in results: ...`, "
+        "or `results = await parallel_foreach(...)`"
+    )
+
+
+class Hosting(Guest):
+    """The task that holds a run open."""
+
+    def __init__(self, run: Run, make_place: Callable[[Run], Place]) -> None:
+        self._run = run
+        self._make_place = make_place
+        self._closing = anyio.Event()
+        self.has_ended = anyio.Event()
+        self.is_cut_off = False
+
+    async def live(self) -> None:
+        run = self._run
+        run.loop.protect(ResultIterator, HostedIterator)
+        await run.loop.open()
+        run.start(self._make_place(run))
+        try:
+            await self._closing.wait()
+        finally:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        try:
+            await self._run.leave(None)
+        except Exception as exc:  # noqa: BLE001  # nobody iterates any more who could raise it
+            LOGGER.error("parallel_foreach failed, and nobody looked", exc_info=exc)
+        finally:
+            self._run.finish()
+            self.has_ended.set()
+
+    def close(self) -> None:
+        if not self._closing.is_set():
+            self.is_cut_off = not self._run.is_over
+            self.dismiss()
+
+    def dismiss(self) -> None:
+        """End: nobody wants more results."""
+        self._closing.set()
+
+
+class HostedRun(Run):
+    """A run that ends with the last result, or when nobody takes more of them."""
+
+    __slots__ = ("guest",)
+
+    guest: Hosting
+
+    async def wait_ready(self) -> bool:
+        try:
+            if await super().wait_ready():
+                return True
+        except BaseException:
+            await self.conclude()
+            raise
+
+        await self.conclude()
+        if self.guest.is_cut_off:
+            self.guest.is_cut_off = False
+            raise SessionClosed("parallel_foreach was stopped with its session, before its end")
+
+        return False
+
+    async def conclude(self) -> None:
+        """Stop what runs, and wait for it."""
+        self.guest.dismiss()
+        with self.loop.scope():
+            await self.guest.has_ended.wait()
+
+
+class HostedIterator(ResultIterator[R]):
+    """What a bare ``async for`` iterates over; dropping it stops the run."""
+
+    _run: HostedRun
+
+    def __init__(self, run: HostedRun) -> None:
+        self._run = run
+
+    @property
+    def run(self) -> HostedRun:
+        return self._run
+
+    async def aclose(self) -> None:
+        """Stop the items that run, and wait for them."""
+        await self._run.conclude()
+
+    def __del__(self) -> None:
+        # In whatever thread, and with the loop in whatever state.
+        self._run.loop.call_soon(self._run.guest.dismiss)

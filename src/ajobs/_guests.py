@@ -1,0 +1,33 @@
+"""What a session keeps running beside its jobs, and how code finds the session to ask.
+
+Below the session, so that what is hosted need not know it: a guest knows its host by this
+promise only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextvars import ContextVar
+from typing import Protocol
+
+#: The session whose block or job the code is in. It may belong to another loop, or be over.
+current_host: ContextVar[Host] = ContextVar("ajobs_session")
+
+
+class Guest(ABC):
+    """Something that lives in a task of its host's."""
+
+    @abstractmethod
+    async def live(self) -> None:
+        """Run until closed. Must not raise."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End: its host ends."""
+
+
+class Host(Protocol):
+    """Who runs guests and ends before none of them."""
+
+    def take_in(self, guest: Guest) -> bool:
+        """Run *guest*; False if the call does not come from the host's loop, or too late."""
