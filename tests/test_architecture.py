@@ -38,6 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # the job; what a runner needs of workers
     ("_far_items", "_job", "_pool", "_process", "_talk", "runners.task", "runners.thread"),
     ("_calls", "_following", "_run", "_table", "runners.command"),
+    ("_pooled",),
     ("_engine", "_jobs", "_named", "_unseen", "runners.interpreter", "runners.process"),
     ("runners.script",),
     # many items in one call; owners

@@ -1,33 +1,22 @@
-"""A job as bytes: packed where it is started, run in a place of a pool."""
+"""A job as bytes, packed where it is started, and all that goes with it."""
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from functools import lru_cache
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
-import anyio
-
 from ._checks import kind_of
 from ._culprit import describe_failure
 from ._errors import PayloadError
-from ._payload import NotPicklable, Packed, dumps, pack, pack_flat
-from ._pool import Pool
-from ._runner import Emit
+from ._payload import NotPicklable, Packed, pack, pack_flat
 from ._spec import JobSpec
-from ._talk import NotBegun, Talk
-from ._wire import JOB, encode
 
 _UNSET = object()
-
-#: Seconds in which the code of a job with a time limit is to be loaded, before its time runs.
-_LOADING_SECONDS = 30.0
 
 
 class Call(NamedTuple):
@@ -116,61 +105,3 @@ def _is_async(fn: Callable[..., Any]) -> bool:
         return bool(fn.__code__.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))
 
     return type(fn) is not BuiltinFunctionType and kind_of(fn).is_async
-
-
-async def run_packed(spec: JobSpec, emit: Emit, pool: Pool) -> Any:
-    """Run a packed *spec* in a place of *pool*, to its end."""
-    (call,) = spec.args
-    options = spec.options
-    limit = options.output_limit if options.overflow == "wait" else None
-    head = _head(
-        call.cwd,
-        options.input is not None,
-        None if limit is None else max(1, limit // 2),
-        ("trio" if emit.is_trio else "asyncio") if call.is_async else None,
-        options.timeout != math.inf,
-    )
-    frame = encode(JOB, call.packed.data, call.packed.buffers, head)
-    del call, spec
-    while True:
-        place = await pool.take()
-        talk = Talk(place, emit, is_limited=limit is not None)
-        if options.timeout == math.inf:
-            emit.begin()
-        else:
-            # Loading the code is not running it, as long as it comes to an end.
-            talk.begins_by = anyio.current_time() + _LOADING_SECONDS
-
-        try:
-            return await talk.run(frame)
-        except NotBegun:
-            # It died in its sleep. The job was not seen by anybody.
-            continue
-        finally:
-            if talk.is_left:
-                pool.forget(place)
-            elif talk.is_clean and pool.is_open:
-                pool.give_back(place)
-            else:
-                await pool.give_up(place)
-
-
-@lru_cache(64)
-def _head(
-    cwd: str, has_input: bool, credit: int | None, backend: str | None, tells_begin: bool
-) -> bytes:
-    """Return what a worker is told about a job, beside the call; most jobs share one."""
-    told = {
-        "cwd": cwd,
-        "has_input": has_input,
-        "credit": credit,
-        "backend": backend,
-        "tells_begin": tells_begin,
-    }
-    data = dumps(told, 5)
-    return len(data).to_bytes(4, "little") + data
-
-
-def cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import socket
@@ -9,24 +10,19 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from contextvars import ContextVar
-from functools import partial
 from importlib import import_module
-from typing import Any, Self
+from typing import Any
 
 import anyio
 
-from .._calls import Variables, cpus, packed_initializer, packed_spec, run_packed
 from .._checks import count, seconds
 from .._errors import RunnerUnavailable
 from .._link import Link
 from .._logs import logger
 from .._place import OnEnd, Place, Rules
 from .._poll import Poll
-from .._pool import Pool
+from .._pooled import PooledRunner, cpus
 from .._printed import Printed
-from .._process import setup_frame
-from .._runner import Emit, Runner
-from .._spec import JobSpec
 from .._wire import SETUP, encode
 from .._worker.boot import inside_code
 
@@ -36,7 +32,7 @@ __all__ = ("InterpreterRunner",)
 _EXIT_SECONDS = 1.0
 
 
-class InterpreterRunner(Runner):
+class InterpreterRunner(PooledRunner):
     """Runs functions in subinterpreters, each in a thread with a lock of its own.
 
     They start faster than processes and use less memory, and are less apart: a crash or
@@ -77,54 +73,23 @@ class InterpreterRunner(Runner):
             ValueError: A number is out of range, or a context variable cannot be found.
             TypeError: *initializer* is an async function or cannot be called.
         """
-        interpreters = _interpreters()
+        self._interpreters = _interpreters()
         count(max_interpreters, "max_interpreters")
         count(max_jobs_per_interpreter, "max_jobs_per_interpreter")
-        self._variables = Variables(context)
-        self._rules = Rules(
+        rules = Rules(
             max_interpreters or cpus(),
-            max_jobs=max_jobs_per_interpreter or float("inf"),
+            max_jobs=max_jobs_per_interpreter or math.inf,
             idle_timeout=seconds(idle_timeout, "idle_timeout"),
         )
-        setup = setup_frame(packed_initializer(initializer, initargs))
-        self._make = partial(_Interpreter, interpreters, setup)
-        self._pool: Pool | None = None
+        super().__init__(rules, initializer, initargs, context)
 
-    async def __aenter__(self) -> Self:
-        """Open the runner; interpreters are made for the jobs that need them."""
-        if self._pool is not None:
-            raise RuntimeError("this runner is open already; make one for each block")
-
-        self._pool = await Pool(self._make, self._rules).__aenter__()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """End all interpreters that can be ended."""
-        pool, self._pool = self._pool, None
-        assert pool is not None
-        await pool.__aexit__(*exc_info)
+    def _make(self) -> _Interpreter:
+        return _Interpreter(self._interpreters, self._setup)
 
     @property
     def interpreters(self) -> int:
         """How many interpreters there are."""
-        return 0 if self._pool is None else self._pool.size
-
-    def check(self, spec: JobSpec) -> JobSpec:
-        """Pickle the call, here and now.
-
-        Raises:
-            PayloadError: The function or an argument cannot be sent; it is named.
-        """
-        return packed_spec(spec, None, self._variables)
-
-    async def run(self, spec: JobSpec, emit: Emit) -> Any:
-        """Run a checked *spec* in an interpreter of its own."""
-        if self._pool is None:
-            raise RuntimeError(
-                "this runner is not open: `async with InterpreterRunner(...) as runner`"
-            )
-
-        return await run_packed(spec, emit, self._pool)
+        return self._size()
 
 
 def _interpreters() -> Any:

@@ -7,24 +7,20 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from functools import partial
-from typing import Any, Self
+from typing import Any
 
-from .._calls import Variables, cpus, packed_initializer, packed_spec, run_packed
 from .._checks import count, seconds
 from .._child import check_directory, check_platform
 from .._errors import RunnerUnavailable
 from .._place import Rules
-from .._pool import Pool
-from .._process import WorkerProcess, setup_frame
+from .._pooled import PooledRunner, cpus
+from .._process import WorkerProcess
 from .._records import Stream
-from .._runner import Emit, Runner
-from .._spec import JobSpec
 
 __all__ = ("ProcessRunner",)
 
 
-class ProcessRunner(Runner):
+class ProcessRunner(PooledRunner):
     """Runs functions in worker processes, which it starts, uses again and ends.
 
     Workers are fresh interpreters, never forks, and import the function's module, not your
@@ -87,48 +83,19 @@ class ProcessRunner(Runner):
         count(max_workers, "max_workers")
         count(max_jobs_per_worker, "max_jobs_per_worker")
         count(max_memory, "max_memory")
-        self._cwd = check_directory(cwd)
-        self._variables = Variables(context)
-        self._rules = Rules(
+        rules = Rules(
             max_workers or cpus(),
             max_jobs=max_jobs_per_worker or math.inf,
             idle_timeout=seconds(idle_timeout, "idle_timeout"),
             max_memory=max_memory or math.inf,
         )
-        setup = setup_frame(packed_initializer(initializer, initargs))
-        self._make = partial(WorkerProcess, setup, None if env is None else dict(env), self._out)
-        self._pool: Pool | None = None
+        self._env = None if env is None else dict(env)
+        super().__init__(rules, initializer, initargs, context, check_directory(cwd))
 
-    async def __aenter__(self) -> Self:
-        """Open the runner; workers start with the jobs that need them."""
-        if self._pool is not None:
-            raise RuntimeError("this runner is open already; make one for each block")
-
-        self._pool = await Pool(self._make, self._rules).__aenter__()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """End all workers."""
-        pool, self._pool = self._pool, None
-        assert pool is not None
-        await pool.__aexit__(*exc_info)
+    def _make(self) -> WorkerProcess:
+        return WorkerProcess(self._setup, self._env, self._out)
 
     @property
     def workers(self) -> int:
         """How many worker processes there are."""
-        return 0 if self._pool is None else self._pool.size
-
-    def check(self, spec: JobSpec) -> JobSpec:
-        """Pickle the call, here and now.
-
-        Raises:
-            PayloadError: The function or an argument cannot be sent; it is named.
-        """
-        return packed_spec(spec, self._cwd, self._variables)
-
-    async def run(self, spec: JobSpec, emit: Emit) -> Any:
-        """Run a checked *spec* on a worker of its own."""
-        if self._pool is None:
-            raise RuntimeError("this runner is not open: `async with ProcessRunner(...) as runner`")
-
-        return await run_packed(spec, emit, self._pool)
+        return self._size()
