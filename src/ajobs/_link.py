@@ -26,7 +26,7 @@ class Link:
 
     Attributes:
         is_over: True once the far end can send no more.
-        is_unread: True if it was closed there with something still unread.
+        is_unread: True if it was closed there with something still unread, or not even sent.
         is_drained: True if the last `receive` took all that there was.
     """
 
@@ -61,6 +61,7 @@ class Link:
                 sent = 0
             except OSError:
                 # Its end is noticed, with what it wrote before, by reading.
+                self.is_unread = True
                 return
 
             if sent < len(part):
@@ -80,6 +81,7 @@ class Link:
             except BlockingIOError:
                 return
             except OSError:
+                self.is_unread = True
                 outbox.clear()
                 return
 

@@ -157,6 +157,14 @@ def echo() -> Iterator[Any]:
     yield from ajobs.job_input()
 
 
+def write_some(many: int) -> int:
+    """Write so many numbers, and return how many."""
+    for number in range(many):
+        ajobs.write_output(number)
+
+    return many
+
+
 def wait_for_stop() -> str:
     """End by itself once it is told to, and say so."""
     ajobs.write_output("ready")
@@ -300,10 +308,18 @@ def state() -> tuple[str, bool, bool, str, bool, list[str]]:
     )
 
 
-def start_family(ignoring: bool) -> None:
-    """Start three generations, the last of them deaf to SIGTERM, and wait."""
-    inner = "trap '' TERM; echo grandchild $$; sleep 600" if ignoring else "sleep 600"
-    subprocess.Popen(["sh", "-c", f'sh -c "{inner}" & echo child $$; wait'])
+#: Starts itself until there are three generations, and waits; the last is deaf to SIGTERM.
+_FAMILY = """
+[ $1 = 3 ] && trap '' TERM
+echo generation-$1 $$
+[ $1 -lt 3 ] && { sh -c "$0" "$0" $(($1 + 1)) & wait; }
+sleep 600
+"""
+
+
+def start_family() -> None:
+    """Start three generations of children, the last of them deaf to SIGTERM, and wait."""
+    subprocess.Popen(["sh", "-c", _FAMILY, _FAMILY, "1"])
     ajobs.write_output(os.getpid())
     time.sleep(600)
 

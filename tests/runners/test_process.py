@@ -510,13 +510,13 @@ class TestStop:
         assert job.state == "Failed"
         assert isinstance(job.reason, ValueError)
 
-    async def test_a_stopped_job_leaves_nothing_running(
+    async def test_D17_a_stopped_job_leaves_nothing_running(
         self, jobs: ajobs.Session, runner: ProcessRunner
     ) -> None:
-        """D17: three generations, one of them deaf to SIGTERM."""
-        job = jobs.start(far.start_family, True, runner=runner)
+        """Three generations of children, one of them deaf to SIGTERM."""
+        job = jobs.start(far.start_family, runner=runner)
         family = [await first_output(job)]
-        while len(family) < 3:
+        while len(family) < 4:
             family += [int(line.split()[1]) for line in texts(job, "information")]
             await anyio.sleep(0.005)
 
