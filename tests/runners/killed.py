@@ -144,7 +144,7 @@ def instead_of_receiving() -> None:
     def receive(_: Channel) -> NoReturn:
         kill()
 
-    Channel.receive = receive  # type: ignore[method-assign]  # it ends with this job
+    Channel.receive = receive  # type: ignore[method-assign,assignment]  # it ends with this job
 
 
 def instead_of_sending(*, half: bool) -> None:
