@@ -150,21 +150,21 @@ def test_generator_object_is_refused(make: Callable[[], object]) -> None:
     ("value", "expected"),
     [(None, math.inf), (math.inf, math.inf), (0, 0), (0.0, 0), (2, 2), (0.25, 0.25)],
 )
-def test_seconds(value: float | None, expected: float) -> None:
-    """B11: None and infinity are no limit, 0 is a limit."""
+def test_B11_seconds(value: float | None, expected: float) -> None:
+    """None and infinity are no limit, 0 is a limit."""
     assert expected == seconds(value, "timeout")
 
 
 @pytest.mark.parametrize("value", [-1, -0.1, -math.inf, math.nan])
-def test_seconds_out_of_range(value: float) -> None:
-    """B11: negative and NaN are ValueErrors that name the argument."""
+def test_B11_seconds_out_of_range(value: float) -> None:
+    """Negative and NaN are ValueErrors that name the argument."""
     with pytest.raises(ValueError, match="timeout"):
         seconds(value, "timeout")
 
 
 @pytest.mark.parametrize("value", ["1", True, 1j, [1], object()])
-def test_seconds_of_no_number(value: Any) -> None:
-    """B11: what is no number is a TypeError that names the argument."""
+def test_B11_seconds_of_no_number(value: Any) -> None:
+    """What is no number is a TypeError that names the argument."""
     with pytest.raises(TypeError, match="timeout takes seconds"):
         seconds(value, "timeout")
 

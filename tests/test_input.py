@@ -454,8 +454,8 @@ async def test_failed_job_as_input_fails_its_reader() -> None:
     assert [1, 2] == got
 
 
-async def test_finished_job_lets_go_of_its_input() -> None:
-    """B8: a handle of a finished job does not hold on to the source."""
+async def test_B8_finished_job_lets_go_of_its_input() -> None:
+    """A handle of a finished job does not hold on to the source."""
     source: Any = Source(1)
     async with ajobs.Session() as jobs:
         job = jobs.start(collect, input=source)

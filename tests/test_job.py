@@ -215,8 +215,8 @@ async def test_many_wait_for_one() -> None:
     assert [4] * 10 == got
 
 
-async def test_cancelled_await_leaves_the_job_alone() -> None:
-    """B1: cancelling a wait touches neither the job nor other waiters."""
+async def test_B1_cancelled_await_leaves_the_job_alone() -> None:
+    """Cancelling a wait touches neither the job nor other waiters."""
     gate = Gate()
     async with ajobs.Session() as jobs:
         job = jobs.start(gate.give, 4)
@@ -264,8 +264,8 @@ def raise_here() -> None:
     raise Error
 
 
-async def test_a_thousand_raises_do_not_grow_the_traceback() -> None:
-    """B7: raising the same failure a thousand times does not grow its traceback."""
+async def test_B7_a_thousand_raises_do_not_grow_the_traceback() -> None:
+    """Raising the same failure a thousand times does not grow its traceback."""
 
     async def depth() -> int:
         try:
@@ -520,8 +520,8 @@ async def test_finished_means_everything_is_there() -> None:
             pytest.fail("no final state was told")
 
 
-async def test_code_that_outlives_its_job_changes_nothing() -> None:
-    """B6: a task that the job's code left elsewhere, and that waits, does not touch the end."""
+async def test_B6_code_that_outlives_its_job_changes_nothing() -> None:
+    """A task that the job's code left elsewhere, and that waits, does not touch the end."""
     gate = Gate()
     async with ajobs.Session(throttle=1) as jobs, anyio.create_task_group() as group:
 
@@ -544,8 +544,8 @@ async def test_code_that_outlives_its_job_changes_nothing() -> None:
         await jobs.stop(third, fourth)
 
 
-async def test_late_record_is_refused() -> None:
-    """F5: code that outlives its job cannot write to it any more."""
+async def test_F5_late_record_is_refused() -> None:
+    """Code that outlives its job cannot write to it any more."""
     late = []
     gate = Gate()
     async with ajobs.Session() as jobs, anyio.create_task_group() as group:
@@ -568,8 +568,8 @@ async def test_late_record_is_refused() -> None:
     assert [] == job.receive_nowait()
 
 
-async def test_failed_job_is_collected_with_its_handle() -> None:
-    """B8: a failed job and its frames are gone once handles and exceptions are dropped."""
+async def test_B8_failed_job_is_collected_with_its_handle() -> None:
+    """A failed job and its frames are gone once handles and exceptions are dropped."""
 
     class Local:
         """Something in a frame of the job."""

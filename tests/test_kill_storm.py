@@ -57,8 +57,8 @@ def worker_blamed(job: ajobs.Job[Any]) -> int:
     return int(found[1])
 
 
-async def test_killed_at_each_point(anyio_backend: str) -> None:
-    """B2, D1, D2: that job alone fails, at once, and every one of its waiters wakes."""
+async def test_B2_D1_D2_killed_at_each_point(anyio_backend: str) -> None:
+    """That job alone fails, at once, and every one of its waiters wakes."""
     woken: list[str] = []
 
     async def wait(job: ajobs.Job[Any]) -> None:
@@ -200,13 +200,13 @@ async def storm(kills: int, seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-async def test_every_job_is_accounted_for(anyio_backend: str) -> None:
-    """D1: in 100 kills among 500 short jobs, only the jobs on killed workers fail."""
+async def test_D1_every_job_is_accounted_for(anyio_backend: str) -> None:
+    """In 100 kills among 500 short jobs, only the jobs on killed workers fail."""
     await storm(FEW, seed=20)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3000)
-async def test_every_job_is_accounted_for_in_the_long_run(anyio_backend: str) -> None:
-    """D1: the same with 2,000 kills among 10,000 short jobs."""
+async def test_D1_every_job_is_accounted_for_in_the_long_run(anyio_backend: str) -> None:
+    """The same with 2,000 kills among 10,000 short jobs."""
     await storm(MANY, seed=4)

@@ -49,7 +49,7 @@ class TestWorker:
     @pytest.mark.parametrize(
         "number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGALRM]
     )
-    async def test_a_signal(self, anyio_backend: str, number: int) -> None:
+    async def test_D1_a_signal(self, anyio_backend: str, number: int) -> None:
         """The reason names the signal and has the last lines of standard error."""
         async with ProcessRunner(2) as runner, ajobs.Session(failures="keep") as jobs:
             neighbour = jobs.start(far.wait_for_stop, runner=runner)
@@ -66,7 +66,7 @@ class TestWorker:
             await neighbour.stop()
 
     @pytest.mark.parametrize("code", [0, 1, 77])
-    async def test_an_exit(self, anyio_backend: str, code: int) -> None:
+    async def test_D1_an_exit(self, anyio_backend: str, code: int) -> None:
         """os._exit is a death too, with code 0 as well."""
         async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
             reason = await reason_of(jobs.start(far.leave, code, runner=runner))
@@ -75,8 +75,8 @@ class TestWorker:
             assert reason.returncode == code
             assert f"exit code {code}" in str(reason)
 
-    async def test_a_segfault(self, anyio_backend: str) -> None:
-        """D8: in C code."""
+    async def test_D8_a_segfault(self, anyio_backend: str) -> None:
+        """In C code."""
         async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
             reason = await reason_of(jobs.start(far.segfault, runner=runner))
 
@@ -84,17 +84,17 @@ class TestWorker:
             assert reason.returncode == -signal.SIGSEGV
 
     @pytest.mark.parametrize("fn", [far.close_everything, far.scribble])
-    async def test_a_connection_that_the_job_spoils(
+    async def test_D12_a_connection_that_the_job_spoils(
         self, anyio_backend: str, monkeypatch: pytest.MonkeyPatch, fn: Callable[[], None]
     ) -> None:
-        """D12: descriptors closed or written into: the job fails, nothing hangs."""
+        """Descriptors closed or written into: the job fails, nothing hangs."""
         monkeypatch.setattr("ajobs._talk._DYING_SECONDS", 0.01)  # it lives on
         async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
             assert isinstance(await reason_of(jobs.start(fn, runner=runner)), WorkerDied)
             assert await jobs.start(far.add, 1, 1, runner=runner) == 2
 
-    async def test_output_before_the_death_is_kept(self, anyio_backend: str) -> None:
-        """F4, F13: what was printed and written is there, and the reader comes to an end."""
+    async def test_F4_F13_output_before_the_death_is_kept(self, anyio_backend: str) -> None:
+        """What was printed and written is there, and the reader comes to an end."""
 
         def work() -> None:
             for number in range(1000):
@@ -112,8 +112,8 @@ class TestWorker:
             assert got == list(range(len(got)))
             assert job.receive_nowait("information") == ["printed", "last words"]
 
-    async def test_while_a_big_argument_is_sent(self, anyio_backend: str) -> None:
-        """D9: the parent does not wait for a reader that has died."""
+    async def test_D9_while_a_big_argument_is_sent(self, anyio_backend: str) -> None:
+        """The parent does not wait for a reader that has died."""
         async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
             pid = await jobs.start(far.pid, runner=runner)
             os.kill(pid, signal.SIGSTOP)
@@ -126,8 +126,8 @@ class TestWorker:
                 assert len(await job) == 16 << 20
 
     @pytest.mark.parametrize("count", [30])
-    async def test_an_idle_worker(self, anyio_backend: str, count: int) -> None:
-        """D23: a job that is started right after it never notices."""
+    async def test_D23_an_idle_worker(self, anyio_backend: str, count: int) -> None:
+        """A job that is started right after it never notices."""
         async with ProcessRunner(1) as runner, ajobs.Session() as jobs:
             for _ in range(count):
                 pid = await jobs.start(far.pid, runner=runner)
@@ -154,8 +154,8 @@ class TestWorker:
             monkeypatch.undo()
             assert await second == 2
 
-    async def test_a_worker_that_cannot_start(self, anyio_backend: str, tmp_path: Path) -> None:
-        """D22: the job fails and says what Python said, instead of waiting."""
+    async def test_D22_a_worker_that_cannot_start(self, anyio_backend: str, tmp_path: Path) -> None:
+        """The job fails and says what Python said, instead of waiting."""
         (tmp_path / "sitecustomize.py").write_text("import os; os._exit(9)", encoding="utf-8")
         env = {**os.environ, "PYTHONPATH": str(tmp_path)}
         async with ProcessRunner(1, env=env) as runner, ajobs.Session(failures="keep") as jobs:
@@ -179,10 +179,10 @@ class TestWorker:
                     await anyio.sleep(0.01)
 
     @pytest.mark.parametrize("kind", ["ignored", "stolen"])
-    async def test_an_exit_code_that_somebody_else_takes(
+    async def test_D14_an_exit_code_that_somebody_else_takes(
         self, anyio_backend: str, kind: str
     ) -> None:
-        """D14: the death is noticed all the same; the code is unknown, and is said to be."""
+        """The death is noticed all the same; the code is unknown, and is said to be."""
         async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
             job = jobs.start(far.sleep_with_cleanup, runner=runner)
             await first_output(job)
@@ -204,8 +204,10 @@ class TestWorker:
             assert "unknown" in str(reason)
             assert await jobs.start(far.add, 1, 1, runner=runner) == 2
 
-    async def test_interrupts_of_the_terminal_do_not_reach_it(self, anyio_backend: str) -> None:
-        """D24, D25: Ctrl-C is for the parent, and a SIGTERM is no death."""
+    async def test_D24_D25_interrupts_of_the_terminal_do_not_reach_it(
+        self, anyio_backend: str
+    ) -> None:
+        """Ctrl-C is for the parent, and a SIGTERM is no death."""
         async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
             job = jobs.start(far.wait_for_stop, runner=runner)
             await first_output(job)
@@ -290,8 +292,8 @@ def test_D16_nobody_survives_the_parent(backend: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_fork_of_the_parent_keeps_nobody_alive(backend: str) -> None:
-    """C7, D16: another process that has copies of our pipes does not hide the death."""
+def test_D16_a_fork_of_the_parent_keeps_nobody_alive(backend: str) -> None:
+    """C7: another process that has copies of our pipes does not hide the death."""
     fork = "pid = os.fork() or (os.closerange(0, 3), __import__('time').sleep(5), os._exit(0))"
 
     assert kill_a_parent(backend, fork) == []
@@ -307,8 +309,8 @@ def test_nobody_survives_the_parent_in_the_long_run(backend: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_program_that_ends_leaves_nothing_and_says_nothing() -> None:
-    """D31: in the middle of a job, by an exception of its own."""
+def test_D31_a_program_that_ends_leaves_nothing_and_says_nothing() -> None:
+    """In the middle of a job, by an exception of its own."""
     code = """
 import anyio, ajobs, sys
 from ajobs.runners.process import ProcessRunner
@@ -350,10 +352,10 @@ class TestProtocol:
             (wire.GREETING + b"".join(map(bytes, wire.encode(wire.JOB))), "unexpected frame"),
         ],
     )
-    async def test_another_program(
+    async def test_D28_another_program(
         self, anyio_backend: str, monkeypatch: pytest.MonkeyPatch, said: bytes, why: str
     ) -> None:
-        """D28: a worker of another version, or none at all."""
+        """A worker of another version, or none at all."""
         code = (
             "import socket, sys\n"
             "far = socket.socket(fileno=int(sys.argv[1]))\n"
@@ -375,8 +377,8 @@ class TestProtocol:
 
 
 @pytest.mark.parametrize("spare", range(0, 12, 2))
-async def test_too_many_open_files(anyio_backend: str, spare: int) -> None:
-    """D30: that job fails, nothing is left half open, and the next one works."""
+async def test_D30_too_many_open_files(anyio_backend: str, spare: int) -> None:
+    """That job fails, nothing is left half open, and the next one works."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -111,8 +111,8 @@ async def test_timers_go_on_after_a_pause() -> None:
             await anyio.wait_all_tasks_blocked()
 
 
-async def test_cancelled_timers_are_swept() -> None:
-    """B4: thousands of timers that were cancelled long before they are due do not pile up."""
+async def test_B4_cancelled_timers_are_swept() -> None:
+    """Thousands of timers that were cancelled long before they are due do not pile up."""
     async with a_loop() as loop:
         keep = loop.call_at(loop.time() + 1000, lambda: None)
         for _ in range(5000):
@@ -122,8 +122,8 @@ async def test_cancelled_timers_are_swept() -> None:
         assert any(timer is keep for _, _, timer in loop._heap)
 
 
-async def test_many_jobs_with_time_limits_leave_no_timers() -> None:
-    """B4: jobs that end in time leave few timers."""
+async def test_B4_many_jobs_with_time_limits_leave_no_timers() -> None:
+    """Jobs that end in time leave few timers."""
     async with ajobs.Session() as jobs:
         for _ in range(50):
             await ajobs.wait_all([jobs.start(give, 1, timeout=1000) for _ in range(20)])

@@ -65,7 +65,7 @@ class TestMatrix:
     """D6, D7, D8: misbehaviour on each leg of the way is that job's failure."""
 
     @pytest.mark.parametrize("act", [act for act in HARMLESS if act != "interrupt"])
-    async def test_argument_when_it_is_pickled(
+    async def test_D6_argument_when_it_is_pickled(
         self, jobs: ajobs.Session, runner: Runner, act: str
     ) -> None:
         """Refused at the call: there is no job."""
@@ -75,7 +75,7 @@ class TestMatrix:
         assert len(jobs) == 0
 
     @pytest.mark.parametrize("act", HARMLESS)
-    async def test_argument_when_it_is_loaded(
+    async def test_D6_argument_when_it_is_loaded(
         self, jobs: ajobs.Session, runner: Runner, act: str
     ) -> None:
         """The worker says so, and goes on."""
@@ -96,7 +96,7 @@ class TestMatrix:
             assert isinstance(failure, ValueError | RecursionError | MemoryError)
 
     @pytest.mark.parametrize("act", [act for act in HARMLESS if act != "interrupt"])
-    async def test_result_when_it_is_pickled(
+    async def test_D8_result_when_it_is_pickled(
         self, jobs: ajobs.Session, runner: Runner, act: str
     ) -> None:
         """The worker says so, and goes on."""
@@ -106,10 +106,10 @@ class TestMatrix:
         assert "result" in str(failure)
 
     @pytest.mark.parametrize("act", HARMLESS)
-    async def test_result_when_it_is_loaded(
+    async def test_D7_result_when_it_is_loaded(
         self, jobs: ajobs.Session, runner: Runner, act: str
     ) -> None:
-        """D7: also what would end this program fails that job alone."""
+        """Also what would end this program fails that job alone."""
         failure = await reason(jobs.start(odd.acts_when_loaded, act, runner=runner))
 
         assert isinstance(failure, PayloadError)
@@ -133,7 +133,7 @@ class TestDeath:
 
     @pytest.mark.parametrize("act", DEADLY)
     @pytest.mark.parametrize("leg", ["argument", "function", "result"])
-    async def test_a_crash(self, anyio_backend: str, act: str, leg: str) -> None:
+    async def test_D8_a_crash(self, anyio_backend: str, act: str, leg: str) -> None:
         """The job's worker died, and another takes its place."""
         async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
             job: ajobs.Job[Any]
@@ -189,7 +189,7 @@ class TestExceptions:
     """D5: what is raised over there is raised here."""
 
     @pytest.mark.parametrize(("maker", "kind"), EXCEPTIONS.items())
-    async def test_it_arrives(
+    async def test_D5_it_arrives(
         self, jobs: ajobs.Session, runner: Runner, maker: str, kind: type[BaseException] | None
     ) -> None:
         """As what it was if it can be, else with its name and text; with the far traceback."""
@@ -255,8 +255,8 @@ class TestExceptions:
         assert "in raise_" in second
         assert "ajobs/_worker" not in second
 
-    async def test_raised_again_and_again(self, jobs: ajobs.Session, runner: Runner) -> None:
-        """B7: its traceback does not grow."""
+    async def test_B7_raised_again_and_again(self, jobs: ajobs.Session, runner: Runner) -> None:
+        """Its traceback does not grow."""
         job = jobs.start(odd.raise_, "plain", runner=runner)
         lengths = set()
         for _ in range(50):
@@ -320,7 +320,7 @@ class TestSizes:
     """D10, D11: nothing depends on the size; what is too deep is said to be."""
 
     @pytest.mark.parametrize("size", [0, 1, 32_767, 32_768, 65_535, 65_536, 65_537, 3_000_001])
-    async def test_sizes(self, jobs: ajobs.Session, runner: Runner, size: int) -> None:
+    async def test_D10_sizes(self, jobs: ajobs.Session, runner: Runner, size: int) -> None:
         """Around the sizes of buffers, in one piece and in several."""
         data = os.urandom(size)
 
@@ -346,18 +346,18 @@ class TestSizes:
 
         assert await jobs.start(far.write_values, *values, runner=runner).receive() == values
 
-    async def test_too_deep(self, jobs: ajobs.Session, runner: Runner) -> None:
-        """D11: a RecursionError on either side is that job's, or that call's."""
+    async def test_D11_too_deep(self, jobs: ajobs.Session, runner: Runner) -> None:
+        """A RecursionError on either side is that job's, or that call's."""
         failure = await reason(jobs.start(odd.deep, 100_000, runner=runner))
         assert isinstance(failure, PayloadError)
 
         with pytest.raises(PayloadError, match="RecursionError"):
             jobs.start(odd.take, odd.deep(100_000), runner=runner)
 
-    async def test_rings_and_what_cannot_be_shown(
+    async def test_D11_rings_and_what_cannot_be_shown(
         self, jobs: ajobs.Session, runner: Runner
     ) -> None:
-        """D11: no error path, and no other one, needs a repr."""
+        """No error path, and no other one, needs a repr."""
         ring = await jobs.start(odd.ring, runner=runner)
         assert ring["self"] is ring
         assert type(await jobs.start(odd.unshowable, runner=runner)) is odd.Repr

@@ -514,8 +514,8 @@ async def test_look_up_of_a_name_that_several_have() -> None:
             jobs["x"]
 
 
-async def test_iteration_is_a_snapshot() -> None:
-    """B12: jobs may be started and removed while the session is iterated over."""
+async def test_B12_iteration_is_a_snapshot() -> None:
+    """Jobs may be started and removed while the session is iterated over."""
     async with ajobs.Session() as jobs:
         started = [jobs.start(nothing) for _ in range(5)]
         await ajobs.wait_all(jobs)
@@ -766,8 +766,8 @@ async def test_hundred_thousand_jobs_in_order() -> None:
 
 
 @pytest.mark.slow
-async def test_memory_of_removed_jobs_is_given_back() -> None:
-    """B8: of 5,000 jobs with output that were received and removed, nothing stays."""
+async def test_B8_memory_of_removed_jobs_is_given_back() -> None:
+    """Of 5,000 jobs with output that were received and removed, nothing stays."""
     async with ajobs.Session(throttle=100) as jobs:
         await run_and_remove(jobs, 200)
         gc.collect()
@@ -795,8 +795,8 @@ async def run_and_remove(jobs: ajobs.Session, count: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["remove", "auto_remove", "retain"])
-async def test_job_off_the_table_is_collected(how: str) -> None:
-    """B8: a job that left the table and whose handle was dropped is gone at once."""
+async def test_B8_job_off_the_table_is_collected(how: str) -> None:
+    """A job that left the table and whose handle was dropped is gone at once."""
     async with ajobs.Session(retain=0 if how == "retain" else None) as jobs:
         job = jobs.start(give, 1, auto_remove=how == "auto_remove")
         await job
@@ -814,8 +814,8 @@ class Big:
 
 
 @pytest.mark.parametrize("runner", ["task", "thread"])
-async def test_finished_job_lets_go_of_its_arguments(runner: str) -> None:
-    """B8: the handle of a finished job holds on to no argument."""
+async def test_B8_finished_job_lets_go_of_its_arguments(runner: str) -> None:
+    """The handle of a finished job holds on to no argument."""
 
     async def take_it(_: object) -> None:
         await anyio.lowlevel.checkpoint()
@@ -839,8 +839,8 @@ async def test_finished_job_lets_go_of_its_arguments(runner: str) -> None:
         assert JobState.COMPLETED == job.state
 
 
-async def test_job_that_never_ran_lets_go_of_its_arguments() -> None:
-    """B8: so does a job that was stopped in the queue."""
+async def test_B8_job_that_never_ran_lets_go_of_its_arguments() -> None:
+    """So does a job that was stopped in the queue."""
     async with ajobs.Session(throttle=1) as jobs:
         first = jobs.start(forever)
         argument = Big()
@@ -867,8 +867,8 @@ async def test_received_values_are_free() -> None:
         assert [None] * 3 == [ref() for ref in refs]
 
 
-async def test_closed_session_is_collected() -> None:
-    """B9: a session that was left holds nothing alive that refers to it."""
+async def test_B9_closed_session_is_collected() -> None:
+    """A session that was left holds nothing alive that refers to it."""
     jobs = ajobs.Session()
     async with jobs:
         await jobs.start(give, 1)

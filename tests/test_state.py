@@ -54,14 +54,14 @@ def job_in(state: JobState) -> Job[Any]:
 
 
 @pytest.mark.parametrize(("old", "new"), list(product(JobState, JobState)))
-def test_table_has_exactly_the_legal_moves(old: JobState, new: JobState) -> None:
-    """B6: of the 49 pairs of states the table knows the legal ones and no other."""
+def test_B6_table_has_exactly_the_legal_moves(old: JobState, new: JobState) -> None:
+    """Of the 49 pairs of states the table knows the legal ones and no other."""
     assert ((old, new) in LEGAL) == (new in TRANSITIONS[old])
 
 
 @pytest.mark.parametrize(("old", "new"), list(product(JobState, JobState)))
-def test_job_moves_by_the_table_only(old: JobState, new: JobState) -> None:
-    """B6: a job takes a legal move and refuses any other, and then stays where it was."""
+def test_B6_job_moves_by_the_table_only(old: JobState, new: JobState) -> None:
+    """A job takes a legal move and refuses any other, and then stays where it was."""
     job = job_in(old)
     if (old, new) in LEGAL:
         job.move(new)

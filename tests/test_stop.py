@@ -312,8 +312,8 @@ async def test_cancelled_stop_stays_armed() -> None:
 
 
 @pytest.mark.parametrize("grace", [-1, math.nan])
-async def test_bad_grace(grace: float) -> None:
-    """B11: a negative or NaN grace is a ValueError, and stops nothing."""
+async def test_B11_bad_grace(grace: float) -> None:
+    """A negative or NaN grace is a ValueError, and stops nothing."""
     async with ajobs.Session() as jobs:
         job = jobs.start(forever)
         with pytest.raises(ValueError, match="grace"):

@@ -148,8 +148,8 @@ async def test_cancelled_receive_puts_everything_back() -> None:
         assert [1, 2, 3] == job.receive_nowait()
 
 
-async def test_what_is_put_back_wakes_other_readers() -> None:
-    """F6: a reader that waits gets what another one puts back, and the writer goes on."""
+async def test_F6_what_is_put_back_wakes_other_readers() -> None:
+    """A reader that waits gets what another one puts back, and the writer goes on."""
     got: list[object] = []
     scope = anyio.CancelScope()
 
@@ -183,8 +183,8 @@ async def test_what_is_put_back_wakes_other_readers() -> None:
     assert [0, 1, 2, 3] == got
 
 
-async def test_two_that_put_back_keep_the_order() -> None:
-    """F6: two receives that took in turns and were both cancelled leave the old order."""
+async def test_F6_two_that_put_back_keep_the_order() -> None:
+    """Two receives that took in turns and were both cancelled leave the old order."""
     send, steps = anyio.create_memory_object_stream[int]()
 
     async def work() -> None:
@@ -293,8 +293,8 @@ async def test_generator_is_received_while_it_runs() -> None:
     assert list(range(100)) == got
 
 
-async def test_readers_share_and_none_gets_a_record_twice() -> None:
-    """F6: several readers of one job get each record once, all together."""
+async def test_F6_readers_share_and_none_gets_a_record_twice() -> None:
+    """Several readers of one job get each record once, all together."""
     got: list[list[int]] = [[], [], []]
 
     async def reader(mine: list[int]) -> None:
@@ -1115,8 +1115,8 @@ async def test_save_that_cannot_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-async def test_save_that_cannot_write() -> None:
-    """F10: what could not be written stays with the job, in order, and the job goes on."""
+async def test_F10_save_that_cannot_write() -> None:
+    """What could not be written stays with the job, in order, and the job goes on."""
     async with ajobs.Session() as jobs:
         job = jobs.start(write, *(["x" * 100_000] * 3))
         with pytest.raises(OSError, match="No space"):

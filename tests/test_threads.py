@@ -348,8 +348,8 @@ async def test_input_after_the_stop_raises_at_once() -> None:
         assert JobState.STOPPED == job.state
 
 
-async def test_many_stuck_threads_do_not_hold_up_others() -> None:
-    """B10: jobs go on and time limits hold while threads are wedged."""
+async def test_B10_many_stuck_threads_do_not_hold_up_others() -> None:
+    """Jobs go on and time limits hold while threads are wedged."""
     with Deaf() as deaf:
         async with ajobs.Session(stop_grace=0) as jobs:
             stuck = [jobs.start(deaf) for _ in range(8)]

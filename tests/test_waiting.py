@@ -24,8 +24,8 @@ both = pytest.mark.parametrize("wait", [wait_any, wait_all])
 # Any and all
 
 
-async def test_wait_any_returns_with_the_first() -> None:
-    """B3: it returns when one has finished, done and pending in the order given."""
+async def test_B3_wait_any_returns_with_the_first() -> None:
+    """It returns when one has finished, done and pending in the order given."""
     gate = Gate()
     async with ajobs.Session() as jobs:
         slow, quick = jobs.start(forever), jobs.start(gate.wait)
@@ -35,8 +35,8 @@ async def test_wait_any_returns_with_the_first() -> None:
 
 
 @pytest.mark.parametrize("count", range(1, 6))
-async def test_wait_any_returns_all_that_finished_in_one_turn(count: int) -> None:
-    """B3: of five jobs, k that finish in one turn are all done, in the order given."""
+async def test_B3_wait_any_returns_all_that_finished_in_one_turn(count: int) -> None:
+    """Of five jobs, k that finish in one turn are all done, in the order given."""
     gate, other = Gate(), Gate()
     async with ajobs.Session() as jobs:
         pending = [jobs.start(other.wait) for _ in range(5 - count)]
@@ -88,8 +88,8 @@ async def test_wait_for_none_returns_at_once(wait: Waiter) -> None:
 
 
 @both
-async def test_timeout_is_no_error(wait: Waiter) -> None:
-    """B1: after the time everything is pending, runs on, and has no waiter left."""
+async def test_B1_timeout_is_no_error(wait: Waiter) -> None:
+    """After the time everything is pending, runs on, and has no waiter left."""
     async with ajobs.Session() as jobs:
         job = jobs.start(forever)
         assert WaitResult([], [job]) == await wait(job, timeout=0.01)
@@ -108,8 +108,8 @@ async def test_wait_all_with_a_timeout_tells_both() -> None:
 
 
 @both
-async def test_timeout_zero_polls(wait: Waiter) -> None:
-    """B11: `timeout=0` only looks, and lets other tasks run."""
+async def test_B11_timeout_zero_polls(wait: Waiter) -> None:
+    """`timeout=0` only looks, and lets other tasks run."""
     async with ajobs.Session() as jobs:
         job = jobs.start(forever)
         assert WaitResult([], [job]) == await wait(job, timeout=0)
@@ -121,8 +121,8 @@ async def test_timeout_zero_polls(wait: Waiter) -> None:
 
 @both
 @pytest.mark.parametrize("timeout", [-1, math.nan, -math.inf])
-async def test_bad_timeouts(wait: Waiter, timeout: float) -> None:
-    """B11: a negative or NaN time is a ValueError, also when there is nothing to wait for."""
+async def test_B11_bad_timeouts(wait: Waiter, timeout: float) -> None:
+    """A negative or NaN time is a ValueError, also when there is nothing to wait for."""
     with pytest.raises(ValueError, match="timeout"):
         await wait(timeout=timeout)
 
@@ -138,16 +138,16 @@ async def test_what_is_no_job(wait: Waiter, strange: Any) -> None:
 
 
 @both
-async def test_infinite_timeout(wait: Waiter) -> None:
-    """B11: infinity means no limit."""
+async def test_B11_infinite_timeout(wait: Waiter) -> None:
+    """Infinity means no limit."""
     async with ajobs.Session() as jobs:
         job = jobs.start(nothing)
         assert WaitResult([job], []) == await wait(job, timeout=math.inf)
 
 
 @both
-async def test_cancelled_wait_leaves_nothing(wait: Waiter) -> None:
-    """B1, B4: a cancelled wait stops no job and leaves no waiter."""
+async def test_B1_B4_cancelled_wait_leaves_nothing(wait: Waiter) -> None:
+    """A cancelled wait stops no job and leaves no waiter."""
     async with ajobs.Session() as jobs:
         started = [jobs.start(forever) for _ in range(3)]
         with anyio.move_on_after(0.01) as scope:
@@ -160,8 +160,8 @@ async def test_cancelled_wait_leaves_nothing(wait: Waiter) -> None:
 
 
 @pytest.mark.slow
-async def test_many_waits_leave_nothing() -> None:
-    """B4: waits that only look leave nothing behind, however many."""
+async def test_B4_many_waits_leave_nothing() -> None:
+    """Waits that only look leave nothing behind, however many."""
     async with ajobs.Session() as jobs:
         job = jobs.start(forever)
         await job.wait(timeout=0.0001)
@@ -265,8 +265,8 @@ async def test_as_completed_timeout() -> None:
         await slow.stop()
 
 
-async def test_as_completed_timeout_zero() -> None:
-    """B11: with no time only those that have finished come."""
+async def test_B11_as_completed_timeout_zero() -> None:
+    """With no time only those that have finished come."""
     async with ajobs.Session() as jobs:
         quick, slow = jobs.start(nothing), jobs.start(forever)
         await quick
@@ -278,8 +278,8 @@ async def test_as_completed_timeout_zero() -> None:
         await slow.stop()
 
 
-async def test_as_completed_refuses_bad_arguments() -> None:
-    """B11: bad arguments are refused at the call, not at the first step."""
+async def test_B11_as_completed_refuses_bad_arguments() -> None:
+    """Bad arguments are refused at the call, not at the first step."""
     with pytest.raises(ValueError, match="timeout"):
         as_completed(timeout=-1)
 
@@ -287,8 +287,8 @@ async def test_as_completed_refuses_bad_arguments() -> None:
         as_completed([1])  # type: ignore[type-var]  # what must fail
 
 
-async def test_as_completed_left_early_leaves_nothing() -> None:
-    """B4: an iteration that was left leaves the jobs alone, and no waiter."""
+async def test_B4_as_completed_left_early_leaves_nothing() -> None:
+    """An iteration that was left leaves the jobs alone, and no waiter."""
     gate = Gate()
     async with ajobs.Session() as jobs:
         slow, quick = jobs.start(gate.wait), jobs.start(nothing)
@@ -301,8 +301,8 @@ async def test_as_completed_left_early_leaves_nothing() -> None:
         gate.open()
 
 
-async def test_as_completed_cancelled_goes_on() -> None:
-    """B13: a cancelled step loses no job."""
+async def test_B13_as_completed_cancelled_goes_on() -> None:
+    """A cancelled step loses no job."""
     gate = Gate()
     async with ajobs.Session() as jobs:
         job = jobs.start(gate.wait)
@@ -319,8 +319,8 @@ async def take_one(each: Any) -> None:
     await anext(each)
 
 
-async def test_job_that_ends_with_the_cancellation_is_not_lost() -> None:
-    """B13: a job whose end comes in the turn of a cancellation is there for the next step."""
+async def test_B13_job_that_ends_with_the_cancellation_is_not_lost() -> None:
+    """A job whose end comes in the turn of a cancellation is there for the next step."""
     gate = Gate()
     async with ajobs.Session() as jobs:
         job = jobs.start(gate.wait)
@@ -694,8 +694,8 @@ def test_finished_jobs_can_be_waited_for_anywhere() -> None:
     assert 3 == anyio.run(later, backend="trio")
 
 
-async def test_hundred_thousand_waits_in_a_loop() -> None:
-    """B5: draining many jobs one by one with `wait_any` is linear; all come, each once."""
+async def test_B5_hundred_thousand_waits_in_a_loop() -> None:
+    """Draining many jobs one by one with `wait_any` is linear; all come, each once."""
     async with ajobs.Session() as jobs:
         pending: Sequence[ajobs.Job[None]] = [jobs.start(nothing) for _ in range(300)]
         seen: list[ajobs.Job[None]] = []

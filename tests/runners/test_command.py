@@ -75,8 +75,8 @@ class TestOutput:
         assert job.state == "Running"
         await job.stop()
 
-    async def test_any_bytes(self, jobs: ajobs.Session, runner: CommandRunner) -> None:
-        """F3: what is no text is escaped, and nothing is lost or stops the rest."""
+    async def test_F3_any_bytes(self, jobs: ajobs.Session, runner: CommandRunner) -> None:
+        """What is no text is escaped, and nothing is lost or stops the rest."""
         job = jobs.start(sh(r"printf 'a\377b\r\n\342\202'; printf '\254\nlast'"), runner=runner)
         await job
 
@@ -100,19 +100,19 @@ class TestOutput:
         assert lines_of(job) == ["ä", "ÖĊ"]
 
     @pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 1_000_000])
-    async def test_lines_of_any_length(
+    async def test_F2_lines_of_any_length(
         self, jobs: ajobs.Session, runner: CommandRunner, size: int
     ) -> None:
-        """F2."""
+        """No buffer's size is a limit."""
         job = jobs.start(python(f"print('x' * {size}); print('short')"), runner=runner)
         await job
 
         assert [len(line) for line in lines_of(job)] == [size, 5]
 
-    async def test_endless_line_comes_in_pieces(
+    async def test_F2_endless_line_comes_in_pieces(
         self, jobs: ajobs.Session, runner: CommandRunner
     ) -> None:
-        """F2: a program that never ends its line does not fill the memory."""
+        """A program that never ends its line does not fill the memory."""
         job = jobs.start(python("print('x' * 5_000_000, end='')"), runner=runner)
         await job
         lines = lines_of(job)
@@ -120,8 +120,10 @@ class TestOutput:
         assert len(lines) >= 4
         assert "".join(lines) == "x" * 5_000_000
 
-    async def test_floods_on_both_streams(self, jobs: ajobs.Session, runner: CommandRunner) -> None:
-        """D13: neither blocks the other."""
+    async def test_D13_floods_on_both_streams(
+        self, jobs: ajobs.Session, runner: CommandRunner
+    ) -> None:
+        """Neither blocks the other."""
         write = "os.write({}, b'x' * 9999 + b'\\n')"
         code = f"import os\nfor _ in range(200): {write.format(1)}; {write.format(2)}"
         job = jobs.start(python(code), runner=runner)
@@ -172,28 +174,28 @@ class TestExit:
 
         assert isinstance(job.reason, FileNotFoundError)
 
-    async def test_what_it_leaves_behind_ends_with_it(
+    async def test_D15_what_it_leaves_behind_ends_with_it(
         self, jobs: ajobs.Session, runner: CommandRunner
     ) -> None:
-        """D15: a background process that holds the pipe keeps nobody waiting."""
+        """A background process that holds the pipe keeps nobody waiting."""
         job = jobs.start(sh("sleep 600 & echo $!"), runner=runner)
         with anyio.fail_after(3):
             await job
 
         assert gone_within(1, [int(lines_of(job)[0])]) == []
 
-    async def test_one_that_left_the_group_keeps_nobody_waiting(
+    async def test_D15_one_that_left_the_group_keeps_nobody_waiting(
         self, jobs: ajobs.Session, runner: CommandRunner
     ) -> None:
-        """D15: it may live on, as daemons do; the job has ended."""
+        """It may live on, as daemons do; the job has ended."""
         job = jobs.start(sh("setsid sleep 600 & echo $!"), runner=runner)
         with anyio.fail_after(3):
             await job
 
         os.kill(int(lines_of(job)[0]), signal.SIGKILL)
 
-    async def test_sigchld_ignored(self, jobs: ajobs.Session, runner: CommandRunner) -> None:
-        """D14: the end is noticed although the system throws the exit code away."""
+    async def test_D14_sigchld_ignored(self, jobs: ajobs.Session, runner: CommandRunner) -> None:
+        """The end is noticed although the system throws the exit code away."""
         old = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         try:
             job = jobs.start(sh("exit 0"), runner=runner)
@@ -248,10 +250,10 @@ class TestInput:
 
         assert lines_of(job) == ["a", "b"]
 
-    async def test_a_program_that_stops_reading(
+    async def test_F7_a_program_that_stops_reading(
         self, jobs: ajobs.Session, runner: CommandRunner
     ) -> None:
-        """F7: it is no failure, and an endless source is not pulled for ever."""
+        """It is no failure, and an endless source is not pulled for ever."""
 
         def endless() -> Iterator[str]:
             while True:
@@ -299,10 +301,10 @@ class TestStop:
         assert job.state == "Stopped"
         assert lines_of(job) == ["cleaned"]
 
-    async def test_stop_reaches_the_whole_group(
+    async def test_D17_stop_reaches_the_whole_group(
         self, jobs: ajobs.Session, runner: CommandRunner
     ) -> None:
-        """D17: three generations, one deaf to SIGTERM."""
+        """Three generations, one deaf to SIGTERM."""
         script = "sh -c \"trap '' TERM; echo \\$\\$; sleep 600\" & echo $$; wait"
         job = jobs.start(sh(script), runner=runner)
         family = [int(await first_output(job)), int(await first_output(job))]

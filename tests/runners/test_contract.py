@@ -126,7 +126,7 @@ async def test_exit_is_that_jobs_failure(runner: str, fn: Any) -> None:
 
 @case(write_much, awrite_much)
 @pytest.mark.parametrize("limit", [None, 7])
-async def test_records_arrive_in_order(runner: str, fn: Any, limit: int | None) -> None:
+async def test_F12_records_arrive_in_order(runner: str, fn: Any, limit: int | None) -> None:
     """All records arrive in the order of writing, with and without a limit."""
     async with ajobs.Session() as jobs:
         job = jobs.start(fn, 100, runner=runner, output_limit=limit)

@@ -137,10 +137,10 @@ class TestValues:
 
         assert await jobs.start(inner, runner=runner) == 2
 
-    async def test_arguments_are_let_go_at_start(
+    async def test_B8_arguments_are_let_go_at_start(
         self, jobs: ajobs.Session, runner: ProcessRunner
     ) -> None:
-        """B8: what was pickled is not held; what is sent later is let go when it is sent."""
+        """What was pickled is not held; what is sent later is let go when it is sent."""
 
         class Big:
             def __reduce__(self) -> Any:
@@ -212,10 +212,10 @@ class TestStreams:
 
         assert await jobs.start(far.write_values, *values, runner=runner).receive() == values
 
-    async def test_what_is_printed_arrives(
+    async def test_D12_what_is_printed_arrives(
         self, jobs: ajobs.Session, runner: ProcessRunner
     ) -> None:
-        """D12: print, the standard descriptors and children's output are records of the job."""
+        """Print, the standard descriptors and children's output are records of the job."""
         job = jobs.start(far.print_everywhere, runner=runner)
         await job
 
@@ -228,10 +228,10 @@ class TestStreams:
         assert texts(job, "error") == ["by stderr"]
         assert not job.had_errors
 
-    async def test_any_bytes_can_be_printed(
+    async def test_F3_any_bytes_can_be_printed(
         self, jobs: ajobs.Session, runner: ProcessRunner
     ) -> None:
-        """F3: characters cut between two writes are whole; what is no text is escaped."""
+        """Characters cut between two writes are whole; what is no text is escaped."""
         euro = "€𝄞".encode()
         chunks = [bytes([byte]) for byte in euro] + [b"\n\xff\xfe\n"]
 
@@ -241,19 +241,19 @@ class TestStreams:
         assert texts(job, "information") == ["€𝄞", "\\xff\\xfe"]
 
     @pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 1_000_000])
-    async def test_lines_of_any_length(
+    async def test_F2_lines_of_any_length(
         self, jobs: ajobs.Session, runner: ProcessRunner, size: int
     ) -> None:
-        """F2: no buffer's size is a limit."""
+        """No buffer's size is a limit."""
         job = jobs.start(far.print_bytes, b"x" * size + b"\nshort", runner=runner)
         await job
 
         assert texts(job, "information") == ["x" * size, "short"]
 
-    async def test_a_flood_on_both_descriptors_blocks_nobody(
+    async def test_D13_a_flood_on_both_descriptors_blocks_nobody(
         self, jobs: ajobs.Session, runner: ProcessRunner
     ) -> None:
-        """D13: what nobody reads is still drained."""
+        """What nobody reads is still drained."""
         write = "os.write(2, b'e' * 99 + b'\\n')"
         script = f"import os\nfor _ in range(200):\n os.write(1, b'o' * 65536)\n {write}"
 
@@ -397,10 +397,10 @@ class TestInput:
 
         assert isinstance(job.reason, PayloadError)
 
-    async def test_a_death_while_it_waits_for_input_is_noticed(
+    async def test_D2_a_death_while_it_waits_for_input_is_noticed(
         self, jobs: ajobs.Session, runner: ProcessRunner
     ) -> None:
-        """D2: a source that never gives anything does not hide it."""
+        """A source that never gives anything does not hide it."""
         send, receive = anyio.create_memory_object_stream[int]()
 
         def read() -> None:
@@ -443,10 +443,10 @@ class TestStop:
         assert job.state == "Stopped"
         assert texts(job, "output")[0] == "stopping"
 
-    async def test_a_job_that_does_not_look_is_interrupted(
+    async def test_F8_a_job_that_does_not_look_is_interrupted(
         self, jobs: ajobs.Session, runner: ProcessRunner
     ) -> None:
-        """D39, F8: its cleanup runs, and what that writes arrives."""
+        """D39: its cleanup runs, and what that writes arrives."""
         job = jobs.start(far.sleep_with_cleanup, runner=runner)
         await first_output(job)
 
@@ -524,10 +524,10 @@ class TestStop:
 
         assert gone_within(1, family) == []
 
-    async def test_only_that_job_is_stopped(
+    async def test_D26_only_that_job_is_stopped(
         self, jobs: ajobs.Session, runner: ProcessRunner
     ) -> None:
-        """D26: its neighbour goes on."""
+        """Its neighbour goes on."""
         neighbour = jobs.start(far.wait_for_stop, runner=runner)
         job = jobs.start(far.sleep_with_cleanup, runner=runner)
         await first_output(neighbour)
@@ -587,10 +587,10 @@ class TestMemory:
             assert texts(job, "information") == ["can be seen"]
             assert clean[4] is False
 
-    async def test_output_of_what_a_job_left_behind_is_not_the_next_ones(
+    async def test_D15_F5_output_of_what_a_job_left_behind_is_not_the_next_ones(
         self, jobs: ajobs.Session, anyio_backend: str
     ) -> None:
-        """F5, D15: a process that outlives its job prints into nothing, and ends with the pool."""
+        """A process that outlives its job prints into nothing, and ends with the pool."""
         async with ProcessRunner(1) as runner:
             await jobs.start(far.leave_a_child, runner=runner)
             job = jobs.start(far.pid, runner=runner)
@@ -655,15 +655,15 @@ class TestMemory:
 class TestLife:
     """How long workers live."""
 
-    async def test_max_jobs_per_worker(self, jobs: ajobs.Session, anyio_backend: str) -> None:
-        """D21: after so many jobs another worker takes the place, and no job is lost."""
+    async def test_D21_max_jobs_per_worker(self, jobs: ajobs.Session, anyio_backend: str) -> None:
+        """After so many jobs another worker takes the place, and no job is lost."""
         async with ProcessRunner(1, max_jobs_per_worker=2) as runner:
             pids = [await jobs.start(far.pid, runner=runner) for _ in range(6)]
 
         assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4] == pids[5]
 
-    async def test_max_memory(self, jobs: ajobs.Session, anyio_backend: str) -> None:
-        """D21: a worker that has grown too big runs no other job."""
+    async def test_D21_max_memory(self, jobs: ajobs.Session, anyio_backend: str) -> None:
+        """A worker that has grown too big runs no other job."""
         async with ProcessRunner(1, max_memory=1) as runner:
             pids = {await jobs.start(far.pid, runner=runner) for _ in range(3)}
 
@@ -679,10 +679,10 @@ class TestLife:
 
             assert await jobs.start(far.pid, runner=runner) != first
 
-    async def test_descriptors_of_a_worker(
+    async def test_D20_descriptors_of_a_worker(
         self, jobs: ajobs.Session, runner: ProcessRunner
     ) -> None:
-        """D20: the standard ones, the connection and the pipe that tells of our death."""
+        """The standard ones, the connection and the pipe that tells of our death."""
         await jobs.start(far.pid, runner=runner)
         found = await jobs.start(far.descriptors, runner=runner)
 
