@@ -165,6 +165,65 @@ class TestWorker:
             assert "could not start" in str(reason)
             assert reason.returncode == 9
 
+    async def test_D22_a_worker_that_hangs_as_it_starts(
+        self, anyio_backend: str, tmp_path: Path
+    ) -> None:
+        """Its job fails within the time limit and says so; the pool goes on."""
+        (tmp_path / "sitecustomize.py").write_text(
+            "import os, sys, time\n"
+            f"if not os.path.exists({str(tmp_path / 'mended')!r}):\n"
+            "    print('no server', file=sys.stderr, flush=True)\n"
+            "    time.sleep(60)\n",
+            encoding="utf-8",
+        )
+        env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        async with (
+            ProcessRunner(1, env=env, start_timeout=0.5) as runner,
+            ajobs.Session(failures="keep") as jobs,
+        ):
+            first = jobs.start(far.pid, runner=runner, timeout=60)
+            second = jobs.start(far.pid, runner=runner)
+            reason = await reason_of(first)
+            (tmp_path / "mended").touch()
+
+            assert isinstance(reason, WorkerDied)
+            assert "could not start: it was not ready after 0.5 s (start_timeout)" in str(reason)
+            assert reason.stderr == ("no server",)
+            # It was started meanwhile, for nobody else, and may hang as well.
+            await reason_of(second)
+            assert await jobs.start(far.add, 1, 1, runner=runner) == 2
+            assert runner.workers == 1
+
+    async def test_D23_a_worker_that_dies_before_its_first_job(self, anyio_backend: str) -> None:
+        """One that was started ahead, in place of a killed one, is as good as any other."""
+        async with ProcessRunner(1) as runner, ajobs.Session() as jobs:
+            stopped = jobs.start(far.wait_for_stop, runner=runner)
+            await first_output(stopped)
+            await stopped.stop()
+            (worker,) = workers_of(runner)
+            # It has come up, and said so.
+            await anyio.wait_readable(worker.poll)
+            os.kill(worker.child.pid, signal.SIGSTOP)
+            job = jobs.start(far.pid, runner=runner)
+            await anyio.wait_all_tasks_blocked()
+            os.kill(worker.child.pid, signal.SIGKILL)
+
+            assert await job != worker.child.pid
+
+    async def test_noise_of_an_idle_worker(self, anyio_backend: str, tmp_path: Path) -> None:
+        """What is no frame, sent between two jobs, costs that worker and no job."""
+        fifo = str(tmp_path / "now")
+        os.mkfifo(fifo)
+        async with ProcessRunner(1) as runner, ajobs.Session() as jobs:
+            pid = await jobs.start(far.make_noise_later, fifo, runner=runner)
+            (worker,) = workers_of(runner)
+            # Opened by a thread that the job has left behind, which then writes.
+            await anyio.Path(fifo).write_bytes(b"now")
+            await anyio.wait_readable(worker.poll)
+
+            assert await jobs.start(far.pid, runner=runner) != pid
+            assert runner.workers == 1
+
     async def test_the_pool_fills_up_again(self, anyio_backend: str) -> None:
         """Within a second it has as many workers as before."""
         async with ProcessRunner(4) as runner, ajobs.Session(failures="keep") as jobs:

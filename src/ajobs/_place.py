@@ -7,9 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import anyio
+
 from ._link import Link
 from ._poll import Poll
 from ._printed import Printed
+from ._wire import READY, WireError
 
 OnEnd = Callable[[Any, BaseException | None], object]
 
@@ -23,18 +26,28 @@ class Place(ABC):
         printed: Reads what jobs print, where that does not come in frames.
         jobs: How many jobs it has run.
         idle_since: When it was last given back.
+        is_ready: Whether it has come up.
+        start_timeout: Seconds in which it has to.
+        ready_by: When they are over.
         can_be_killed: Whether what runs in it can be ended from outside.
     """
 
     can_be_killed: ClassVar[bool]
 
-    def __init__(self, link: Link, poll: Poll, printed: Printed) -> None:
+    def __init__(
+        self, link: Link, poll: Poll, printed: Printed, start_timeout: float = math.inf
+    ) -> None:
         """Begin with what is open."""
         self.link = link
         self.poll = poll
         self.printed = printed
         self.jobs = 0
         self.idle_since = 0.0
+        self.is_ready = False
+        self.start_timeout = start_timeout
+        self.ready_by = math.inf
+        if start_timeout < math.inf:
+            self.ready_by = anyio.current_time() + start_timeout
 
     async def wait(self) -> None:
         """Wait until something has come, or can be sent."""
@@ -50,7 +63,10 @@ class Place(ABC):
             if fd in self.printed:
                 self.poll.read(fd)
             elif fd == self.link.fileno():
-                self.link.receive()
+                try:
+                    self.is_ready |= any(frame.kind == READY for frame in self.link.receive())
+                except WireError:
+                    return False
 
         return not self.link.is_over and not self.has_ended
 

@@ -162,7 +162,8 @@ class Pool:
         """End a place now, whatever it does, and put another in its place."""
         await place.give_up()
         self._places.discard(place)
-        if self._tasks is not None and not self._waiting and self._rules.max_jobs > 1:
+        another = place.is_ready and self._rules.max_jobs > 1
+        if another and self._tasks is not None and not self._waiting:
             # The place stays counted. Nobody waits for it, so it is not worth a failure.
             with suppress(OSError):
                 self._give(self._start())

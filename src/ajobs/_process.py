@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import subprocess
@@ -50,6 +51,7 @@ class WorkerProcess(Place):
         setup: bytes,
         env: Mapping[str, str] | None = None,
         out: Stream = Stream.INFORMATION,
+        start_timeout: float = math.inf,
     ) -> None:
         """Start it. It needs a moment until it reads; what is sent before waits for it.
 
@@ -57,6 +59,7 @@ class WorkerProcess(Place):
             setup: The body of its first frame.
             env: Its environment; None for this process's own.
             out: The stream for what its jobs print.
+            start_timeout: Seconds in which it has to be ready for a job.
 
         Raises:
             OSError: It cannot be started, for want of descriptors, processes or memory.
@@ -87,7 +90,7 @@ class WorkerProcess(Place):
             poll.add(fd)
 
         lines = {printed: (out, TextLines("utf-8")), errors: (Stream.ERROR, TextLines("utf-8"))}
-        super().__init__(Link(near), poll, Printed(poll, lines))
+        super().__init__(Link(near), poll, Printed(poll, lines), start_timeout)
         close_in_forks(self)
         self.link.send(encode(SETUP, setup))
 

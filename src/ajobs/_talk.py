@@ -34,6 +34,12 @@ _PIPE_CHUNKS = 17
 _LAST_CHUNKS = 200
 
 
+_NOT_READY = (
+    "it was not ready after {:g} s (start_timeout): what Python loads as it starts, such as "
+    "sitecustomize or a .pth file, does not come to an end, or this machine is overloaded"
+)
+
+
 class NotBegun(Exception):
     """The worker was dead before it read the job: another one can take it."""
 
@@ -51,7 +57,6 @@ class Talk:
         "_emit",
         "_has_answered",
         "_is_limited",
-        "_is_ready",
         "_is_stopping",
         "_link",
         "_outcome",
@@ -82,7 +87,6 @@ class Talk:
         self._printed.go_to(emit)
         self._is_limited = is_limited
         self._owed_credit = 0
-        self._is_ready = place.jobs > 0
         self._has_answered = False
         self._is_stopping = False
         self._wanted: anyio.Event | None = None
@@ -151,7 +155,7 @@ class Talk:
         """Take what the worker sends, until the outcome is there."""
         try:
             while self._outcome is None:
-                if self.begins_by == math.inf:
+                if self._place.is_ready and self.begins_by == math.inf:
                     await self._place.wait()
                 else:
                     await self._wait_for_begin()
@@ -172,10 +176,17 @@ class Talk:
             self._outcome = None, exc
 
     async def _wait_for_begin(self) -> None:
-        with CancelScope(deadline=self.begins_by) as scope:
-            await self._place.wait()
+        place = self._place
+        ready_by = math.inf if place.is_ready else place.ready_by
+        with CancelScope(deadline=min(ready_by, self.begins_by)) as scope:
+            await place.wait()
 
-        if scope.cancelled_caught:
+        if not scope.cancelled_caught:
+            return
+
+        if ready_by < self.begins_by:
+            await self._bury(_NOT_READY.format(place.start_timeout))
+        else:
             self._begin()
 
     def _begin(self) -> None:
@@ -207,7 +218,7 @@ class Talk:
     def _take(self, frame: Frame) -> None:
         kind = frame.kind
         if kind == wire.READY:
-            self._is_ready = True
+            self._place.is_ready = True
             return
 
         self._has_answered = True
@@ -328,13 +339,13 @@ class Talk:
 
         how, code = await self._place.autopsy(why, dying)
         await self._printed.end(_LAST_CHUNKS, may_wait=not self._is_stopping)
-        if self._link.is_unread and self._is_ready and not self._has_answered:
+        if self._link.is_unread and self._place.is_ready and not self._has_answered:
             self._outcome = None, NotBegun()
         else:
             self._outcome = None, self._death(how, code)
 
     def _death(self, how: str, code: int | None) -> WorkerDied:
-        died = "died" if self._is_ready else "could not start"
+        died = "died" if self._place.is_ready else "could not start"
         message = f"{self._place.label} {died}: {how}"
         lines = [str(line) for line in self._printed.last_errors]
         if lines:

@@ -43,6 +43,7 @@ class ProcessRunner(PooledRunner):
         *,
         max_jobs_per_worker: int | None = None,
         idle_timeout: float | None = 60.0,
+        start_timeout: float | None = 60.0,
         max_memory: int | None = None,
         cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
@@ -59,6 +60,8 @@ class ProcessRunner(PooledRunner):
             max_jobs_per_worker: After so many jobs another worker takes the place; None:
                 never.
             idle_timeout: Seconds without a job after which a worker ends; None: never.
+            start_timeout: Seconds in which a new worker has to be ready for its first job,
+                which fails otherwise; None: any time.
             max_memory: Bytes of resident memory beyond which a worker gets no other job;
                 None: any.
             cwd: The directory in which jobs begin; None: the caller's at `start`.
@@ -89,11 +92,12 @@ class ProcessRunner(PooledRunner):
             idle_timeout=seconds(idle_timeout, "idle_timeout"),
             max_memory=max_memory or math.inf,
         )
+        self._start_timeout = seconds(start_timeout, "start_timeout", zero=False)
         self._env = None if env is None else dict(env)
         super().__init__(rules, initializer, initargs, context, check_directory(cwd))
 
     def _make(self) -> WorkerProcess:
-        return WorkerProcess(self._setup, self._env, self._out)
+        return WorkerProcess(self._setup, self._env, self._out, self._start_timeout)
 
     @property
     def workers(self) -> int:
