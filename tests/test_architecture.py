@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # rules, the promise of a runner, what job code may call; a child process and its link
     ("_checks", "_child", "_context", "_guests", "_link", "_log_router", "_payload", "_poll"),
     ("_runner", "_state"),
-    ("_blocking", "_capture", "_culprit", "_failure", "_input", "_log", "_printed"),
+    ("_blocking", "_capture", "_culprit", "_failure", "_input", "_log", "_printed", "_track"),
     # reading, waiting and showing; the far end
     ("_far_messages", "_place", "_reading", "_view", "_waiting", "_worker", "runners"),
     # the job; what a runner needs of workers
@@ -70,6 +70,7 @@ PURE = (
     "_records",
     "_spec",
     "_state",
+    "_track",
     "_wire",
 )
 

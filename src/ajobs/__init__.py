@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ._session import Session, current_job, current_session
     from ._spec import JobSpec
     from ._state import JobState
+    from ._track import track
     from ._waiting import WaitResult, as_completed, wait_all, wait_any
     from .runners.interpreter import InterpreterRunner
     from .runners.process import ProcessRunner
@@ -111,6 +112,7 @@ __all__ = [
     "open_session",
     "parallel_foreach",
     "stop_requested",
+    "track",
     "wait_all",
     "wait_any",
     "write_debug",
@@ -172,6 +174,7 @@ _HOMES = {
     "open_session": "._hosted",
     "parallel_foreach": "._foreach",
     "stop_requested": "._context",
+    "track": "._track",
     "wait_all": "._waiting",
     "wait_any": "._waiting",
     "write_debug": "._context",
