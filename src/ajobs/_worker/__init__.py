@@ -9,6 +9,7 @@
                                            inside.py   ... and in a subinterpreter
                                            parent.py   the death of the parent
                                            watchdog.py the same for programs that are not ours
+                                           launch.py   many short programs, and their end
 
 Standard library only, and little of that, so that a worker is up in milliseconds and needs
 nothing installed on another host. In a worker the package `ajobs` is first a stand-in that

@@ -1,0 +1,283 @@
+"""Many short programs, run by one small process of ours: see `_worker.launch` for the other end.
+
+A command *job* has records, an input and states; a program here has an exit code and what it
+printed, and costs a tenth of that. This file knows no jobs.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Self, TypeVar
+
+import anyio
+from anyio import CancelScope
+from anyio.abc import TaskGroup
+
+from ._child import Child, check_platform, close_in_forks, how_it_ended
+from ._errors import WorkerDied
+from ._poll import Poll
+from ._worker.boot import command_line
+from ._worker.launch import ASK, ERRORS_FILE, FAILED, OUTPUT_FILE, TELL, ZERO
+
+__all__ = ("Programs", "Ran")
+
+T = TypeVar("T")
+
+#: Bytes that are read in one go, and how often before somebody else gets a turn.
+_CHUNK = 1 << 18
+_TURN = 16
+
+#: Seconds between the first sign of a death and the death.
+_DYING_SECONDS = 0.5
+
+#: Most files that come with one message.
+_MOST_FILES = 2
+
+
+class Ran(NamedTuple):
+    """How a program has run.
+
+    Attributes:
+        returncode: Its exit code; -N if signal N ended it.
+        began: When it was started, in seconds since 1970.
+        seconds: How long it ran.
+        stdout: What it has printed, to be read and closed.
+        stderr: The same of its standard error.
+    """
+
+    returncode: int
+    began: float
+    seconds: float
+    stdout: BinaryIO
+    stderr: BinaryIO
+
+    def close(self) -> None:
+        """Let go of what it has printed."""
+        self.stdout.close()
+        self.stderr.close()
+
+
+class _Waiter:
+    """Who waits for a program."""
+
+    def __init__(self) -> None:
+        self.event = anyio.Event()
+        self.outcome: Ran | OSError | WorkerDied | None = None
+
+    def tell(self, outcome: Ran | OSError | WorkerDied) -> None:
+        self.outcome = outcome
+        self.event.set()
+
+    def close(self) -> None:
+        if isinstance(self.outcome, Ran):
+            self.outcome.close()
+
+
+class Programs:
+    """Runs programs while it is entered; each is an argument list, never a shell.
+
+    Their standard input is empty. They share the directory and the environment that this process
+    had on entering. Leave it when none of them runs any more.
+    """
+
+    def __init__(self, grace: float = 5.0) -> None:
+        """Make it; nothing runs yet.
+
+        Args:
+            grace: Seconds between SIGTERM and SIGKILL for a program whose `run` is cancelled.
+        """
+        check_platform("programs")
+        self._grace = grace
+        self._waiters: dict[int, _Waiter] = {}
+        self._last = 0
+        self._outbox: deque[bytes] = deque()
+        self._inbox = bytearray()
+        self._files: deque[int] = deque()
+        self._died: WorkerDied | None = None
+        self._tasks: TaskGroup
+
+    async def __aenter__(self) -> Self:
+        """Start the process that runs them."""
+        with ExitStack() as theirs, ExitStack() as ours:
+            near, far = socket.socketpair()
+            ours.callback(near.close)
+            theirs.callback(far.close)
+            self._poll = Poll()
+            ours.callback(self._poll.close)
+            self._child = Child(
+                command_line("launch", far.fileno()),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=2,
+                cwd=None,
+                env=None,
+                pass_fds=(far.fileno(),),
+            )
+            self._opened = ours.pop_all()
+
+        near.setblocking(False)
+        self._socket = near
+        self._poll.add(near)
+        close_in_forks(self)
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._listen)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let the process end."""
+        self._tasks.cancel_scope.cancel()
+        try:
+            # It only listens: what the block raised is not its business.
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            self._opened.close()
+            for file in self._files:
+                os.close(file)
+
+            await self._child.ended(1.0)
+            await self._child.end()
+
+    def close_after_fork(self) -> None:
+        """Close what would keep the process from noticing our death."""
+        self._socket.close()
+
+    async def run(self, argv: Sequence[str]) -> Ran:
+        """Run a program to its end; cancelling ends it, with all that it has started.
+
+        Raises:
+            OSError: It cannot be started.
+            WorkerDied: The process that runs them has died, and it with them.
+        """
+        if self._died is not None:
+            raise self._died
+
+        self._last = number = self._last + 1
+        self._waiters[number] = waiter = _Waiter()
+        body = ZERO.join([os.fsencode(one) for one in argv])
+        self._send(ASK.pack(len(body), number, 0) + body)
+        try:
+            await waiter.event.wait()
+        except BaseException:
+            await self._stop(number, waiter)
+            raise
+
+        if isinstance(waiter.outcome, Ran):
+            return waiter.outcome
+
+        assert waiter.outcome is not None
+        raise waiter.outcome
+
+    async def _stop(self, number: int, waiter: _Waiter) -> None:
+        with CancelScope(shield=True):
+            self._send(ASK.pack(0, number, signal.SIGTERM))
+            with anyio.move_on_after(self._grace):
+                await waiter.event.wait()
+
+            self._send(ASK.pack(0, number, signal.SIGKILL))
+            await waiter.event.wait()
+            waiter.close()
+
+    def _send(self, message: bytes) -> None:
+        """Send what fits, and keep the rest until there is room."""
+        self._outbox.append(message)
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._outbox:
+            try:
+                sent = self._socket.send(self._outbox[0])
+            except BlockingIOError:
+                break
+            except OSError:
+                self._outbox.clear()  # its end is noticed by reading
+                break
+
+            if sent < len(self._outbox[0]):
+                self._outbox[0] = self._outbox[0][sent:]
+            else:
+                self._outbox.popleft()
+
+        self._poll.watch_writing(self._socket.fileno(), on=bool(self._outbox))
+
+    async def _listen(self) -> None:
+        """Hear how programs have ended, until the process that runs them has."""
+        while self._receive():
+            await self._poll.wait()
+            self._flush()
+
+        await self._child.ended(_DYING_SECONDS)
+        how = how_it_ended(self._child.returncode) if self._child.has_ended else "it fell silent"
+        self._died = WorkerDied(f"the process that runs the programs has ended: {how}")
+        self._child.kill()
+        _kill_session(self._child.pid)
+        for waiter in self._waiters.values():
+            waiter.tell(self._died)
+
+        self._waiters.clear()
+
+    def _receive(self) -> bool:
+        """Take what has come; return whether more may come."""
+        for _ in range(_TURN):
+            try:
+                data, files, _, _ = socket.recv_fds(self._socket, _CHUNK, _MOST_FILES)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+
+            if not data:
+                return False
+
+            self._files += files
+            self._inbox += data
+            while (size := self._take()) is not None:
+                del self._inbox[:size]
+
+        return True
+
+    def _take(self) -> int | None:
+        """Tell what the first message says; return its size, or None if more of it is to come."""
+        if len(self._inbox) < TELL.size:
+            return None
+
+        number, code, what, began, seconds, *sizes = TELL.unpack_from(self._inbox)
+        follows = [0 if what & file else size for file, size in _in_order(sizes)]
+        first, end = TELL.size + follows[0], TELL.size + sum(follows)
+        if len(self._inbox) < end:
+            return None
+
+        texts = (self._inbox[TELL.size : first], self._inbox[first:end])
+        waiter = self._waiters.pop(number)
+        if what & FAILED:
+            waiter.tell(OSError(code, os.strerror(code)))
+        else:
+            printed = [
+                os.fdopen(self._files.popleft(), "rb") if what & file else io.BytesIO(text)
+                for file, text in _in_order(texts)
+            ]
+            waiter.tell(Ran(code, began, seconds, *printed))
+
+        return end
+
+
+def _in_order(pair: Sequence[T]) -> zip[tuple[int, T]]:
+    """Name what is in *pair*, about output and errors, by the flag of its file."""
+    return zip((OUTPUT_FILE, ERRORS_FILE), pair, strict=True)
+
+
+def _kill_session(leader: int) -> None:
+    """Kill every process of the session of *leader*, which has died and left them alone."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            session = stat.read_text(errors="replace").rpartition(") ")[2].split()[3]
+            if int(session) == leader:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
