@@ -24,6 +24,7 @@ from ._poll import Poll
 from ._printed import Printed
 from ._records import Stream
 from ._wire import SETUP, encode
+from ._worker import boot
 from ._worker.boot import command_line
 
 #: Seconds that an idle worker may take to end when it is told to: its exit hooks run.
@@ -34,7 +35,7 @@ def setup_frame(initializer: bytes | None = None) -> bytes:
     """Return the body of the first frame of a worker of this program."""
     # An empty entry means the current directory, which is another one over there.
     path = [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109
-    return dumps({"path": path, "initializer": initializer}, 5)
+    return dumps({"path": path, "depth": boot.depth + 1, "initializer": initializer}, 5)
 
 
 class WorkerProcess(Place):

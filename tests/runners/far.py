@@ -396,3 +396,14 @@ def make_noise_later(fifo: str) -> int:
 
     threading.Thread(target=work, daemon=True).start()
     return os.getpid()
+
+
+async def nest(runner: str) -> list[str]:
+    """Start this function as a job, again and again; return all pids, then what refused."""
+    try:
+        async with ajobs.Session() as jobs:
+            inner = await jobs.start(nest, runner, runner=runner)
+    except ajobs.AjobsError as exc:
+        inner = [f"{type(exc).__name__}: {exc}"]
+
+    return [str(os.getpid()), *inner]

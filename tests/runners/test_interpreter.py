@@ -48,6 +48,17 @@ def test_older_pythons_are_told_what_is_needed() -> None:
 class TestInterpreter:
     """Where there are subinterpreters."""
 
+    async def test_D29_an_interpreter_makes_no_interpreters(
+        self, jobs: ajobs.Session, runner: InterpreterRunner
+    ) -> None:
+        """It cannot: the job there is told so. Workers that it starts count as one level."""
+        _, refusal = await jobs.start(far.nest, "interpreter", runner=runner)
+        assert refusal.startswith("RunnerUnavailable: interpreter jobs cannot be started in an")
+
+        *pids, refusal = await jobs.start(far.nest, "process", runner=runner)
+        assert len(set(pids)) == 3
+        assert "3 workers deep" in refusal
+
     async def test_it_is_an_interpreter_of_its_own(
         self, jobs: ajobs.Session, runner: InterpreterRunner
     ) -> None:

@@ -715,3 +715,32 @@ class TestLife:
         pool._pid = os.getpid()
 
         assert "forked" in str(job.reason)
+
+
+class TestNesting:
+    """D29: jobs that start jobs like themselves come to an end before the machine does."""
+
+    async def test_D29_jobs_of_jobs_of_jobs(self, jobs: ajobs.Session, anyio_backend: str) -> None:
+        """Three workers deep nobody starts a fourth, and the job there is told how else."""
+        *pids, refusal = await jobs.start(far.nest, "process", runner="process")
+
+        assert len(set(pids)) == 3
+        assert refusal.startswith("RunnerUnavailable: process jobs are not started here, 3 workers")
+        assert "runner='thread'" in refusal
+        assert "ProcessRunner(max_depth=...)" in refusal
+
+    async def test_D29_deeper_where_that_is_meant(
+        self, jobs: ajobs.Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A runner may be told to allow more, or less."""
+        monkeypatch.setattr("ajobs._worker.boot.depth", 7)
+        with pytest.raises(ajobs.RunnerUnavailable, match="7 workers deep"):
+            jobs.start(far.pid, runner="process")
+
+        async with ProcessRunner(1, max_depth=None) as runner:
+            assert await jobs.start(far.pid, runner=runner) != os.getpid()
+
+    def test_max_depth(self) -> None:
+        """It is a whole number from 1."""
+        with pytest.raises(ValueError, match="max_depth"):
+            ProcessRunner(max_depth=0)

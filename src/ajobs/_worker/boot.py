@@ -10,6 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
+#: How many workers stand one above the other here: 0 in a program that is no worker itself.
+depth = 0
+
 #: What ``python -c`` runs: the package without its ``__init__``, then the far end of it.
 _BOOT = """\
 import sys

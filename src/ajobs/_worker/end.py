@@ -11,7 +11,7 @@ from types import CoroutineType, GeneratorType
 
 from .._payload import NotLoadable, NotPicklable, dumps, loads, pack, unpack
 from .._wire import FAILURE, JOB, READY, SETUP, VALUE, Frame, Part, WireError, encode
-from .boot import complete_stand_in
+from . import boot
 from .channel import Channel
 from .hooks import OnImport, hook_logging, hook_warnings
 from .job import FarJob
@@ -43,8 +43,9 @@ class FarEnd(ABC):
         self._tails = Tails(GATHER_SECONDS)
         self._initializer: bytes | None = setup["initializer"]
         sys.path[:] = setup["path"]
+        boot.depth = setup["depth"]
         self.prepare()
-        complete_stand_in()
+        boot.complete_stand_in()
         OnImport(
             {
                 "warnings": lambda module: hook_warnings(module, self._current),

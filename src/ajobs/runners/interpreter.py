@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import math
 import os
 import select
@@ -100,6 +101,12 @@ def _interpreters() -> Any:
     """
     if not hasattr(select, "epoll"):
         raise RunnerUnavailable("interpreter jobs need Linux so far; use runner='thread'")
+
+    if not getattr(_thread, "daemon_threads_allowed", lambda: True)():
+        raise RunnerUnavailable(
+            "interpreter jobs cannot be started in an interpreter job: threads that run others "
+            "are not allowed there; use runner='thread' or 'process'"
+        )
 
     # 3.14 has a public module; 3.13 has what that is made of, under a private name.
     for name, adapter in (("concurrent.interpreters", _Public), ("_interpreters", _Private)):

@@ -16,6 +16,7 @@ from .._place import Rules
 from .._pooled import PooledRunner, cpus
 from .._process import WorkerProcess
 from .._records import Stream
+from .._worker import boot
 
 __all__ = ("ProcessRunner",)
 
@@ -48,6 +49,7 @@ class ProcessRunner(PooledRunner):
         cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
         context: Iterable[ContextVar[Any]] = (),
+        max_depth: int | None = 3,
     ) -> None:
         """Make a runner. It runs jobs while it is entered.
 
@@ -68,9 +70,12 @@ class ProcessRunner(PooledRunner):
             env: Their whole environment; None: this process's own.
             context: Context variables whose values at `start` jobs get. Each must be an
                 attribute of a module that workers can import.
+            max_depth: How deep workers may be nested, by jobs that start such jobs, which start
+                such jobs; None: any depth.
 
         Raises:
-            RunnerUnavailable: This system cannot keep workers so.
+            RunnerUnavailable: This system cannot keep workers so, or they are nested deeper
+                than *max_depth*.
             FileNotFoundError: *cwd* does not exist.
             PayloadError: *initializer* cannot be sent.
             ValueError: A number is out of range, or a context variable cannot be found.
@@ -83,6 +88,7 @@ class ProcessRunner(PooledRunner):
                 "in, does not know one: set sys.executable, or use runner='thread'"
             )
 
+        _refuse_nesting(count(max_depth, "max_depth"))
         count(max_workers, "max_workers")
         count(max_jobs_per_worker, "max_jobs_per_worker")
         count(max_memory, "max_memory")
@@ -103,3 +109,13 @@ class ProcessRunner(PooledRunner):
     def workers(self) -> int:
         """How many worker processes there are."""
         return self._size()
+
+
+def _refuse_nesting(most: int | None) -> None:
+    """Refuse to start workers in workers in workers: each level has one for each CPU."""
+    if most is not None and boot.depth >= most:
+        raise RunnerUnavailable(
+            f"process jobs are not started here, {boot.depth} workers deep: jobs that start "
+            f"process jobs, which start process jobs, would soon be too many. Start these with "
+            f"runner='thread' or further out, or allow more: ProcessRunner(max_depth=...)"
+        )
