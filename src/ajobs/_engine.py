@@ -337,8 +337,8 @@ class Engine(Keeper):
             try:
                 with CancelScope(deadline=deadline):
                     await self.idle()
-            except (self.loop.cancelled, KeyboardInterrupt) as exc:
-                cancelled = exc
+            except (self.loop.cancelled, KeyboardInterrupt, Exception) as exc:  # noqa: BLE001  # raised later
+                cancelled = exc  # also a want of memory: the jobs are joined all the same
 
         return cancelled
 

@@ -57,6 +57,8 @@ class SessionFollower:
         self._event: anyio.Event | None = None
         self._has_ended = False
         self._since_wait = 0
+        # A loop over it that is left early must not stay with jobs that live for long.
+        weakref.finalize(self, _leave, self._feeds, self._wake).atexit = False
 
     def add(self, job: Job[Any]) -> None:
         """Follow *job* too."""
@@ -103,3 +105,8 @@ class SessionFollower:
 
         job, told = self._joined.popleft()
         return job, told if isinstance(told, StateChange) else Record.of(told)
+
+
+def _leave(feeds: dict[Job[Any], Feed], wake: _Wake) -> None:
+    for job in feeds:
+        job.open_log().listeners.pop(wake, None)

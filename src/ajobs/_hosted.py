@@ -31,7 +31,12 @@ class HostedSession(Session):
     async def open(self) -> None:
         """Start the task that hosts the session, and wait until it is open."""
         self._task = spawn_root(self._host, "ajobs session")
-        await self._opened.wait()
+        try:
+            await self._opened.wait()
+        except BaseException:
+            # Nobody gets to know the session, so nobody could ever close it.
+            self._closing.set()
+            raise
 
     async def _host(self) -> None:
         try:

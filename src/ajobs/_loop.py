@@ -160,7 +160,7 @@ class Loop(ABC):
 
         Returns:
             What no shield holds off, if it came meanwhile, to be raised by the caller in its
-            own time: asyncio's own ``Task.cancel``, or trio's Ctrl-C.
+            own time: asyncio's own ``Task.cancel``, trio's Ctrl-C, or an error of the wait.
         """
 
 
@@ -290,7 +290,7 @@ class AsyncioLoop(Loop):
             try:
                 with self.scope():
                     await self._on_empty.wait()
-            except self.cancelled as exc:
+            except (self.cancelled, Exception) as exc:  # noqa: BLE001  # raised later
                 cancelled = exc
 
         return cancelled
@@ -367,7 +367,7 @@ class TrioLoop(Loop):
                     else:
                         # Workers have nothing to wait for any more: a turn or two.
                         await anyio.lowlevel.checkpoint()
-            except KeyboardInterrupt as exc:
+            except (KeyboardInterrupt, Exception) as exc:  # noqa: BLE001  # raised later
                 interrupt = exc
 
         # The owner's own exception goes its way unwrapped: the nursery never sees it.

@@ -143,7 +143,8 @@ class Session(Starter, JobTable):
             current_host.reset(self._token)
 
         self._close_table()
-        self._settle(exc, ended_by or cancelled)
+        # What came while the jobs were being joined would be lost; *exc* stays as its context.
+        self._settle(exc, cancelled or ended_by)
 
     async def _drain_jobs(self) -> None:
         self._phase = "draining"

@@ -526,9 +526,9 @@ class Run:
             try:
                 with self.loop.scope():
                     await self._idle.wait()
-            except (self.loop.cancelled, KeyboardInterrupt) as exc:
-                # asyncio's own cancellation and trio's Ctrl-C go through every shield. They
-                # must not leave tasks behind, so they have to wait until those have ended.
+            except (self.loop.cancelled, KeyboardInterrupt, Exception) as exc:  # noqa: BLE001  # raised later
+                # asyncio's own cancellation and trio's Ctrl-C go through every shield. They,
+                # and a want of memory, must not leave tasks behind: they have to wait.
                 cancelled = exc
 
         return cancelled

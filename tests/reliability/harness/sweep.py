@@ -1,0 +1,346 @@
+"""The sweep: a scenario is played once for each of its suspensions, and attacked there.
+
+A first, undisturbed performance counts the suspensions of all tasks while the scenario's
+victim runs; each further one does something at one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import trio
+
+import ajobs
+
+from .driving import Driver, Moment, driver_for
+from .oracle import Hang, Spy, no_hang, nothing_left
+
+#: Seconds that one performance may take; most take a few milliseconds.
+LIMIT = 5.0
+
+
+class Act(StrEnum):
+    """What is done at a suspension."""
+
+    CANCEL = "cancel"
+    """The scope around the victim is cancelled."""
+    TASK_CANCEL = "task.cancel"
+    """asyncio's own cancellation of the victim's task, which no shield holds off."""
+    STOP = "stop"
+    """All jobs are told to stop."""
+    INTERRUPT = "interrupt"
+    """Ctrl-C."""
+    EMFILE = "emfile"
+    """What the task waits for fails, in whatever task it is."""
+    MEMORY = "memory"
+
+
+ERRORS: dict[Act, Callable[[], Exception]] = {
+    Act.EMFILE: lambda: OSError(errno.EMFILE, "injected: too many open files"),
+    Act.MEMORY: lambda: MemoryError("injected"),
+}
+
+#: Tasks that do nothing but sleep, which cannot fail.
+INFALLIBLE = ("ajobs timers",)
+
+#: Acts that come once more while what the first one set off is under way.
+TWICE = (Act.CANCEL, Act.TASK_CANCEL, Act.STOP)
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """One attack; as text it is ``scenario/loop/act/moment/point/again/seed``, to be replayed.
+
+    Attributes:
+        point: At which suspension, counted from 1 over all tasks; 0 for no attack.
+        again: The act is repeated so many suspensions later; 0 for once.
+        seed: Of trio's shuffling.
+    """
+
+    scenario: str
+    loop: str
+    act: Act = Act.CANCEL
+    moment: Moment = Moment.BEFORE
+    point: int = 0
+    again: int = 0
+    seed: int = 0
+
+    def __str__(self) -> str:
+        parts = (self.scenario, self.loop, self.act, self.moment, self.point, self.again, self.seed)
+        return "/".join(map(str, parts))
+
+    @classmethod
+    def parse(cls, text: str) -> Injection:
+        """Return what `str` gave *text* for."""
+        scenario, loop, act, moment, *numbers = text.split("/")
+        return cls(scenario, loop, Act(act), Moment(moment), *map(int, numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """In which states jobs may end, by what was done; anything goes after an error.
+
+    Attributes:
+        left_alone: After the victim was cancelled.
+        stopped: After the jobs were told to stop.
+    """
+
+    left_alone: frozenset[str]
+    stopped: frozenset[str]
+
+
+class Stage:
+    """Where a scenario is played: it runs its victim here, and says here what is wrong."""
+
+    def __init__(self, injection: Injection, spy: Spy) -> None:
+        self.injection = injection
+        self.spy = spy
+        self.found: list[str] = []
+        self.count = 0
+        self.has_acted = False
+        self.ending: BaseException | None = None
+        self._is_on = False
+        self._again_at = 0
+        self._scopes: list[anyio.CancelScope] = []
+        self._task: asyncio.Task[Any] | None = None
+        self.driver: Driver = driver_for(injection.loop, self)
+
+    # For scenarios
+
+    def check(self, truth: object, what: str) -> None:
+        """Note *what* is wrong unless *truth*."""
+        if not truth:
+            self.found.append(what)
+
+    @property
+    def was_hurt(self) -> bool:
+        """True when an error was injected, after which most outcomes are fair."""
+        return self.has_acted and self.injection.act in ERRORS
+
+    async def victim(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        """Attack ``fn(*args)``; return its value, or None if it did not come to one."""
+        self._task = None if self.injection.loop == "trio" else asyncio.current_task()
+        value = None
+        with anyio.CancelScope() as outer, anyio.CancelScope() as inner:
+            self._scopes = [inner, outer]
+            self._is_on = True
+            try:
+                value = await fn(*args)
+            except (Hang, GeneratorExit):
+                raise
+            except BaseException as exc:  # noqa: BLE001  # judged below
+                self.ending = exc
+            finally:
+                self._is_on = False
+
+        await self._settle()
+        return value
+
+    async def _settle(self) -> None:
+        """Take what still has to come, and judge the end of the victim."""
+        act = self.injection.act
+        if act in {Act.TASK_CANCEL, Act.INTERRUPT} and self.has_acted and self.ending is None:
+            try:
+                await anyio.lowlevel.checkpoint()
+            except (asyncio.CancelledError, KeyboardInterrupt):
+                pass
+            else:
+                self.found.append(f"the {act} was swallowed")
+
+        if self._task is not None and sys.version_info >= (3, 11):
+            while self._task.cancelling():
+                self._task.uncancel()
+
+        if self.ending is not None and not self._is_fair(self.ending):
+            self.found.append(f"the victim ended with {self.ending!r}")
+
+    def _is_fair(self, ending: BaseException) -> bool:
+        if not self.has_acted:
+            return False
+
+        if isinstance(ending, BaseExceptionGroup):
+            return all(self._is_fair(one) for one in ending.exceptions)
+
+        match self.injection.act:
+            case Act.CANCEL | Act.TASK_CANCEL:
+                return isinstance(ending, asyncio.CancelledError | trio.Cancelled)
+            case Act.INTERRUPT:
+                return isinstance(ending, asyncio.CancelledError | KeyboardInterrupt)
+            case Act.STOP:
+                return isinstance(ending, ajobs.JobStopped | anyio.EndOfStream)
+            case _:
+                # A job that failed by it has written less.
+                is_end = isinstance(ending, anyio.EndOfStream)
+                return is_end or "injected" in str(ending) or self._is_fair_cause(ending)
+
+    def _is_fair_cause(self, ending: BaseException) -> bool:
+        cause = ending.__cause__
+        return cause is not None and self._is_fair(cause)
+
+    # For the driver
+
+    def reached(self, yielded: object) -> BaseException | None:
+        """Count a suspension, and act if it is the one."""
+        if not self._is_on:
+            return None
+
+        self.count += 1
+        if self.count == self.injection.point:
+            return self._act(yielded)
+
+        if self.count == self._again_at:
+            self._do(second=True)
+
+        return None
+
+    def _act(self, yielded: object) -> BaseException | None:
+        injection = self.injection
+        if injection.act in ERRORS:
+            if self.driver.task_name() in INFALLIBLE:
+                return None
+
+            self.has_acted = True
+            return self.driver.throw(ERRORS[injection.act]())
+
+        self.driver.do_at(injection.moment, yielded, self._do)
+        return None
+
+    def _do(self, *, second: bool = False) -> None:
+        if not self._is_on:
+            return  # what woke this task came after the victim's end
+
+        self.has_acted = True
+        if self.injection.again and not second:
+            self._again_at = self.count + self.injection.again
+
+        match self.injection.act:
+            case Act.CANCEL:
+                self._scopes[second].cancel()
+            case Act.TASK_CANCEL:
+                assert self._task is not None
+                self._task.cancel()
+            case Act.STOP:
+                for job in self.spy.jobs:
+                    if job.loop.is_running_here:
+                        job.tell_to_stop(0.5 if second else 2.0)
+            case _:
+                signal.raise_signal(signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A story with a victim.
+
+    Attributes:
+        play: Sets the stage, lets the victim run, and looks whether the rest is as it was.
+        allowed: How jobs may end.
+        cost: How dear a performance is, in milliseconds, about.
+    """
+
+    name: str
+    play: Callable[[Stage], Awaitable[None]]
+    allowed: Allowed
+    cost: float = 2.0
+    acts: tuple[Act, ...] = tuple(Act)
+
+
+@dataclass(slots=True)
+class Performance:
+    """How one went."""
+
+    injection: Injection
+    points: int = 0
+    has_acted: bool = False
+    found: list[str] = field(default_factory=list)
+
+
+def perform(scenario: Scenario, injection: Injection) -> Performance:
+    """Play *scenario* on a fresh loop with *injection*, and look at everything afterwards."""
+    spy = Spy()
+    stage = Stage(injection, spy)
+
+    async def main() -> None:
+        before = _tasks()
+        await scenario.play(stage)
+        for _ in range(20):
+            if not _tasks() - before:
+                return
+
+            await anyio.lowlevel.checkpoint()
+
+        stage.found += [f"left behind: {task!r}" for task in _tasks() - before]
+
+    with nothing_left(stage.found), spy.looking():
+        try:
+            with no_hang(LIMIT):
+                stage.driver.run(main, injection.seed)
+        except BaseException as exc:  # whatever it was, it must not end the sweep
+            if isinstance(exc, KeyboardInterrupt) and injection.act is not Act.INTERRUPT:
+                raise
+
+            stage.found.append(f"the loop ended with {exc!r}")
+
+    stage.found += spy.wrong()
+    stage.found += _unfair_states(stage, scenario.allowed)
+    return Performance(injection, stage.count, stage.has_acted, stage.found)
+
+
+def _unfair_states(stage: Stage, allowed: Allowed) -> Iterator[str]:
+    if stage.was_hurt:
+        return
+
+    is_stop = stage.has_acted and stage.injection.act is Act.STOP
+    states = allowed.stopped if is_stop else allowed.left_alone
+    for job in stage.spy.jobs:
+        if job.state not in states:
+            yield f"{job!r} with {job.unseen_reason!r} is none of {sorted(states)}"
+
+
+def _tasks() -> frozenset[object]:
+    from tests.conftest import live_tasks
+
+    return live_tasks("trio" if _is_trio() else "asyncio")
+
+
+def _is_trio() -> bool:
+    return trio.lowlevel.in_trio_run()
+
+
+def _moments(act: Act, loop: str) -> tuple[Moment, ...]:
+    if act in ERRORS:
+        return (Moment.BEFORE,)
+
+    if act is Act.STOP and loop == "trio":
+        # It sets events, which a task that stands between asking for one and waiting for it
+        # cannot bear; no code of anybody's runs there.
+        return (Moment.BLOCKED, Moment.WOKEN)
+
+    return tuple(Moment)
+
+
+def injections(scenario: Scenario, loop: str, points: int, seed: int) -> Iterator[Injection]:
+    """Give every attack on a scenario with so many *points*."""
+    chance = random.Random(f"{scenario.name} {loop} {seed}")
+    for act in scenario.acts:
+        if act is Act.TASK_CANCEL and loop == "trio":
+            continue
+
+        moments = _moments(act, loop)
+        for point in range(1, points + 1):
+            for moment in moments:
+                trio_seed = chance.getrandbits(31)
+                yield Injection(scenario.name, loop, act, moment, point, 0, trio_seed)
+
+            if act in TWICE:
+                again, trio_seed = chance.randint(1, 6), chance.getrandbits(31)
+                yield Injection(scenario.name, loop, act, Moment.BLOCKED, point, again, trio_seed)

@@ -1,0 +1,73 @@
+"""Every suspension of every public verb is attacked: cancelled in four ways, stopped, failed.
+
+A failure names the injection; `AJOBS_INJECTION=<that> pytest -k replay` plays it alone.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+from collections import Counter
+
+import pytest
+
+from .harness.driving import HERE, LOOPS
+from .harness.sweep import Injection, Scenario, injections, perform
+from .scenarios import SCENARIOS
+
+BY_NAME = {one.name: one for one in SCENARIOS}
+
+#: The part of all injections that each push makes.
+SHARE = 0.5
+
+on_every_loop = pytest.mark.parametrize(
+    "loop",
+    [
+        pytest.param(loop, marks=pytest.mark.skipif(loop not in HERE, reason="Python 3.12"))
+        for loop in LOOPS
+    ],
+)
+
+
+def sweep(scenario: Scenario, loop: str, seed: int, share: float, tally: Counter[str]) -> None:
+    """Make *share* of all injections in *scenario*; fail with all that is wrong."""
+    undisturbed = perform(scenario, Injection(scenario.name, loop, seed=seed))
+    assert undisturbed.found == [], f"undisturbed: {undisturbed.found}"
+
+    chance = random.Random(f"{seed} {scenario.name} {loop}")
+    found = []
+    for injection in injections(scenario, loop, undisturbed.points, seed):
+        if chance.random() < share:
+            performance = perform(scenario, injection)
+            tally[f"injections on {loop}, seed {seed}"] += performance.has_acted
+            if performance.found:
+                found.append(f"{injection}: {performance.found}")
+
+    gc.collect()
+    assert not found, f"{len(found)} injections found something:\n" + "\n".join(found[:10])
+
+
+@on_every_loop
+@pytest.mark.parametrize("name", BY_NAME)
+def test_sweep(name: str, loop: str, seed: int, tally: Counter[str]) -> None:
+    """No attack makes anything hang, leak, or end in a way that it must not."""
+    sweep(BY_NAME[name], loop, seed, SHARE, tally)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@on_every_loop
+@pytest.mark.parametrize("name", BY_NAME)
+def test_sweep_in_the_long_run(name: str, loop: str, long_seed: int, tally: Counter[str]) -> None:
+    """The same, all of them, several times over with other seeds."""
+    for one in range(4):
+        sweep(BY_NAME[name], loop, long_seed + one, 1.0, tally)
+
+
+def test_replay() -> None:
+    """Play the one injection of AJOBS_INJECTION; without it, one that does nothing."""
+    injection = Injection.parse(
+        os.environ.get("AJOBS_INJECTION", "wait/asyncio/cancel/before/0/0/0")
+    )
+    assert perform(BY_NAME[injection.scenario], injection).found == []

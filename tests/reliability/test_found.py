@@ -1,0 +1,150 @@
+"""What the harness has found, each once and by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+from unittest.mock import patch
+
+import anyio
+import pytest
+import trio
+from anyio.lowlevel import checkpoint
+
+import ajobs
+from ajobs._engine import Engine
+from tests.support import Gate, fail, forever
+
+
+async def test_a_follower_of_the_session_that_was_left_does_not_count_as_a_waiter(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It left a listener with every job, so failures were no longer logged."""
+    async with ajobs.Session(failures="keep") as jobs:
+        gate = Gate()
+
+        async def wait_and_fail() -> None:
+            await gate.wait()
+            await fail(ValueError("seen in the log"))
+
+        job = jobs.start(wait_and_fail)
+        async for _ in jobs.follow():
+            break
+
+        assert not job.is_awaited
+        gate.open()
+        with caplog.at_level(logging.ERROR, "ajobs"):
+            await job.wait(0)
+            while not job.is_finished:
+                await checkpoint()
+
+    assert "seen in the log" in caplog.text
+
+
+async def test_an_opening_that_is_cancelled_leaves_no_session() -> None:
+    """Nobody had it, so nobody could have closed it."""
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await ajobs.open_session()
+
+    # The check for tasks left behind does the rest.
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_cancellation_while_a_failed_block_is_left_is_not_lost() -> None:
+    """The block's own exception went on, and the task never heard of its cancellation."""
+
+    async def block() -> None:
+        async with ajobs.Session() as jobs:
+            jobs.start(clean_up)
+            await checkpoint()
+            await checkpoint()
+            raise ValueError("the block's own")
+
+    cleaning, gate = anyio.Event(), Gate()
+    clean_up = cleaner(cleaning, gate)
+    task = asyncio.create_task(block())
+    await cleaning.wait()
+    task.cancel()
+    await checkpoint()
+    gate.open()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+
+    assert isinstance(caught.value.__context__, ValueError)
+
+
+def test_ctrl_c_while_a_failed_block_is_left_is_not_lost() -> None:
+    """As above: trio's Ctrl-C comes to the main task wherever that waits."""
+
+    @trio.lowlevel.enable_ki_protection
+    def press() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    async def clean_up() -> None:
+        try:
+            await forever()
+        finally:
+            press()
+
+    async def main() -> None:
+        async with ajobs.Session() as jobs:
+            jobs.start(clean_up)
+            await checkpoint()
+            await checkpoint()
+            raise ValueError("the block's own")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        trio.run(main)
+
+    assert isinstance(caught.value.__context__, ValueError)
+
+
+def cleaner(cleaning: anyio.Event, gate: Gate) -> Callable[[], Coroutine[Any, Any, None]]:
+    """Return a job that tells when it cleans up, and does so until *gate* is opened."""
+
+    async def clean_up() -> None:
+        try:
+            await forever()
+        finally:
+            cleaning.set()
+            with ajobs.cleanup():
+                await gate.wait()
+
+    return clean_up
+
+
+async def test_an_error_in_the_wait_for_the_jobs_still_joins_them() -> None:
+    """A want of memory there left the jobs running, and their loop in pieces."""
+    ended = []
+    idle, calls = Engine.idle, []
+
+    async def idle_or_fail(engine: Engine) -> None:
+        calls.append(engine)
+        if len(calls) == 1:
+            raise MemoryError
+
+        await idle(engine)
+
+    async def clean_up() -> None:
+        try:
+            await forever()
+        finally:
+            with ajobs.cleanup():
+                await checkpoint()
+                ended.append("job")
+
+    async def block() -> None:
+        async with ajobs.Session(drain=0) as jobs:
+            jobs.start(clean_up)
+            await checkpoint()
+            await checkpoint()
+
+    with patch.object(Engine, "idle", idle_or_fail), pytest.raises(MemoryError):
+        await block()
+
+    assert ended == ["job"]
