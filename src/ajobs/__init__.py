@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._bench import BenchReport, bench
     from ._capture import capture
     from ._context import (
         check_stop,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AjobsError",
+    "BenchReport",
     "DeadlockError",
     "Emit",
     "ForeachErrors",
@@ -103,6 +105,7 @@ __all__ = [
     "WaitResult",
     "WorkerDied",
     "as_completed",
+    "bench",
     "capture",
     "check_stop",
     "cleanup",
@@ -127,6 +130,7 @@ __all__ = [
 #: The module of each public name.
 _HOMES = {
     "AjobsError": "._errors",
+    "BenchReport": "._bench",
     "DeadlockError": "._errors",
     "Emit": "._runner",
     "ForeachErrors": "._errors",
@@ -165,6 +169,7 @@ _HOMES = {
     "WaitResult": "._waiting",
     "WorkerDied": "._errors",
     "as_completed": "._waiting",
+    "bench": "._bench",
     "capture": "._capture",
     "check_stop": "._context",
     "cleanup": "._context",

@@ -1,0 +1,198 @@
+"""One sample: a function over items for a while, in a plain loop or at one place.
+
+What a sample consists of, its `Shape` says.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from itertools import cycle, islice
+from typing import Any
+
+from anyio.from_thread import BlockingPortal
+
+from .._foreach import parallel_foreach
+from .._runner import Runner
+from ..runners.interpreter import InterpreterRunner
+from ..runners.process import ProcessRunner
+from ..runners.task import TaskRunner
+from ..runners.thread import ThreadRunner
+from .measures import Cell, Sample, Span
+from .rules import Shape
+from .timed import Pair, drained, is_async, span_since, timed, warming
+from .usage import Usage
+
+__all__ = ("plain_sample", "runner_sample")
+
+Function = Callable[[Any], Any]
+
+#: So many tiny items tell enough about how long one takes.
+_MOST_LOOKED_AT = 5_000
+
+_MAKERS: dict[str, Callable[[int], Runner]] = {
+    "task": lambda _: TaskRunner(),
+    "thread": ThreadRunner,
+    "interpreter": InterpreterRunner,
+    "process": ProcessRunner,
+}
+
+
+class _Feed:
+    """Items in turn until the time is over; at least one stride of them."""
+
+    def __init__(self, items: Sequence[Any], shape: Shape, most: float = math.inf) -> None:
+        self._items = items
+        self._shape = shape
+        self._most = most
+        self.given = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        items = cycle(self._items)
+        deadline = time.perf_counter() + self._shape.seconds
+        while True:
+            yield from islice(items, self._shape.stride)
+            self.given += self._shape.stride
+            if self.given >= self._most or time.perf_counter() >= deadline:
+                return
+
+
+def plain_sample(
+    fn: Function, items: Sequence[Any], shape: Shape, portal: BlockingPortal
+) -> Sample:
+    """Measure a plain loop: on this thread, or on the loop of *portal* if *fn* is async.
+
+    Raises:
+        Exception: What *fn* raised, with a note that names the item.
+        TypeError: A plain function returned a coroutine.
+    """
+    usage = Usage()
+    run = drained(fn)
+    in_loop = is_async(fn)
+    begin, cpu = time.perf_counter(), usage.cpu()
+    feed = _Feed(list(enumerate(items)), shape, _most(shape))
+    spans = portal.call(_looking_async, run, feed) if in_loop else _looking(run, feed)
+    if shape.is_bare:
+        begin, cpu = time.perf_counter(), usage.cpu()
+        feed = _Feed(items, shape)
+        portal.call(_loop_async, run, feed) if in_loop else _loop(run, feed)
+
+    return Sample(
+        items=feed.given,
+        seconds=time.perf_counter() - begin,
+        cpu=usage.cpu() - cpu,
+        memory=usage.peak(),
+        startup=0.0,
+        spans=tuple(spans),
+    )
+
+
+def _most(shape: Shape) -> float:
+    """Return how many items to look at: memory holds what was seen of each."""
+    return _MOST_LOOKED_AT if shape.is_bare else math.inf
+
+
+def _looking(fn: Function, pairs: Iterable[Pair]) -> list[Span]:
+    spans = []
+    for index, item in pairs:
+        with _named(index, item):
+            begin = time.perf_counter_ns()
+            value = fn(item)
+            spans.append(span_since(begin, index))
+            _refuse_coroutine(value)
+
+    return spans
+
+
+async def _looking_async(fn: Function, pairs: Iterable[Pair]) -> list[Span]:
+    spans = []
+    for index, item in pairs:
+        with _named(index, item):
+            begin = time.perf_counter_ns()
+            await fn(item)
+            spans.append(span_since(begin, index))
+
+    return spans
+
+
+def _loop(fn: Function, items: Iterable[Any]) -> None:
+    for item in items:
+        fn(item)
+
+
+async def _loop_async(fn: Function, items: Iterable[Any]) -> None:
+    for item in items:
+        await fn(item)
+
+
+@contextmanager
+def _named(index: int, item: object) -> Generator[None]:
+    try:
+        yield
+    except Exception as exc:
+        exc.add_note(f"item {index} of the input, in a plain loop: {item!r:.200}")
+        raise
+
+
+def _refuse_coroutine(value: object) -> None:
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError(
+            f"a plain function returned a coroutine, {value.__qualname__}: pass the async "
+            f"function itself, its other arguments fixed with functools.partial"
+        )
+
+
+async def runner_sample(fn: Function, items: Sequence[Any], shape: Shape, cell: Cell) -> Sample:
+    """Measure the runner of *cell*, made anew and closed again.
+
+    Raises:
+        Exception: Whatever keeps the runner from running *fn*, or *fn* raised there.
+    """
+    usage = Usage()
+    throttle = cell.throttle
+    pairs = list(enumerate(items))
+    async with AsyncExitStack() as stack:
+        called = time.perf_counter_ns()
+        runner = _MAKERS[cell.runner](throttle)
+        if isinstance(runner, ProcessRunner | InterpreterRunner):
+            await stack.enter_async_context(runner)
+
+        first: list[Span] = []
+        if shape.is_warmed:
+            first = await _pass(timed(fn), pairs[:1], runner, 1)
+            if cell.runner in ("process", "interpreter"):
+                warm_up = list(islice(cycle(items), throttle))
+                await _pass(warming(fn), warm_up, runner, throttle)
+
+        begin, cpu = time.perf_counter(), usage.cpu()
+        feed = _Feed(pairs, shape, _most(shape))
+        spans = await _pass(timed(fn), feed, runner, throttle)
+        if shape.is_bare:
+            begin, cpu = time.perf_counter(), usage.cpu()
+            feed = _Feed(items, shape)
+            await _pass(fn, feed, runner, throttle)
+
+        return Sample(
+            items=feed.given,
+            seconds=time.perf_counter() - begin,
+            cpu=usage.cpu() - cpu,
+            memory=usage.peak(),
+            startup=((first or spans)[0].begin - called) / 1e9,
+            spans=tuple(spans),
+        )
+
+
+async def _pass(fn: Function, items: Any, runner: Runner, throttle: int) -> list[Span]:
+    """Run *fn* over *items*; return the spans among the results."""
+    spans = []
+    async with parallel_foreach(items, fn, throttle=throttle, runner=runner) as results:
+        async for result in results:
+            match result:
+                case (Span() as span, _):
+                    spans.append(span)
+
+    return spans

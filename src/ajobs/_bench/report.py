@@ -1,0 +1,34 @@
+"""What `ajobs.bench` returns: the figures, and the ways to look at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .measures import Machine, Table
+from .text import report_dict, report_text
+
+__all__ = ("BenchReport",)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BenchReport:
+    """What `ajobs.bench` found out; print it, or look at it in a notebook.
+
+    Attributes:
+        tables: One for each function that was measured: its rows, and the verdict.
+        machine: Where that was.
+    """
+
+    tables: tuple[Table, ...]
+    machine: Machine
+
+    def __repr__(self) -> str:
+        found = (f"{one.function}: {one.best.runner} x{one.best.throttle}" for one in self.tables)
+        return f"<BenchReport {', '.join(found)}>"
+
+    def __str__(self) -> str:
+        return report_text(self.tables, self.machine)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return all figures as what JSON knows; the field ``schema`` names the form."""
+        return report_dict(self.tables, self.machine)

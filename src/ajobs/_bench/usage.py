@@ -1,0 +1,88 @@
+"""CPU time and memory of this process and of the workers that it has started.
+
+Linux tells both in /proc; elsewhere memory is not known and workers count once they end.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ("Usage",)
+
+_PROC = Path("/proc")
+
+
+class Usage:
+    """Looks at this process and at its descendants from now on."""
+
+    def __init__(self) -> None:
+        """Begin; children that are there already are somebody else's."""
+        self._others = set(_descendants(os.getpid()))
+        self._knows_peak = False
+        with suppress(OSError):
+            # The peak of resident memory starts anew here (proc(5)).
+            (_PROC / "self/clear_refs").write_text("5")
+            self._knows_peak = True
+
+    def cpu(self) -> float:
+        """Return CPU seconds used so far, by this process and all that it has started."""
+        times = os.times()
+        ended = times.children_user + times.children_system
+        return time.process_time() + ended + sum(map(_cpu_of, self._ours()))
+
+    def peak(self) -> int | None:
+        """Return the most bytes resident at once since the beginning, workers included.
+
+        Each worker counts with its own peak.
+        """
+        if not self._knows_peak:
+            return None
+
+        return sum(map(_peak_of, (os.getpid(), *self._ours())))
+
+    def _ours(self) -> Iterator[int]:
+        return (pid for pid in _descendants(os.getpid()) if pid not in self._others)
+
+
+def _descendants(ancestor: int) -> Iterator[int]:
+    """Walk the processes that *ancestor* has started, and those that they have."""
+    parents = {int(path.name): _fields_of(path) for path in _PROC.glob("[0-9]*")}
+    found = {ancestor}
+    # A process may have a smaller number than its parent, so look until nothing comes up.
+    while more := {
+        pid
+        for pid, fields in parents.items()
+        if fields and int(fields[1]) in found and pid not in found
+    }:
+        found |= more
+        yield from more
+
+
+def _fields_of(path: Path) -> list[str]:
+    """Return what the kernel tells of a process, from its state on; nothing once it has ended."""
+    try:
+        stat = (path / "stat").read_text(errors="replace")
+    except OSError:
+        return []
+
+    return stat.rpartition(") ")[2].split()
+
+
+def _cpu_of(pid: int) -> float:
+    """Return the CPU seconds of another process, with those of its ended children."""
+    fields = _fields_of(_PROC / str(pid))
+    # Once it has ended it counts among our ended children.
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak_of(pid: int) -> int:
+    with suppress(OSError):
+        for line in (_PROC / str(pid) / "status").read_text(errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+
+    return 0
