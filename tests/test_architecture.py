@@ -30,7 +30,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # data, errors, and what tells one event loop from another
     ("_drive", "_errors", "_lines", "_logs", "_loop", "_records", "_spec", "_wakeup", "_wire"),
     # rules, the promise of a runner, what job code may call; a child process and its link
-    ("_checks", "_child", "_context", "_guests", "_link", "_log_router", "_payload", "_poll"),
+    (
+        "_checks",
+        "_child",
+        "_context",
+        "_guests",
+        "_link",
+        "_log_router",
+        "_memory",
+        "_payload",
+        "_poll",
+    ),
     ("_runner", "_state"),
     ("_blocking", "_capture", "_culprit", "_failure", "_input", "_log", "_printed", "_track"),
     # reading, waiting and showing; the far end

@@ -155,10 +155,25 @@ class Child:
 
     def signal_group(self, number: int) -> None:
         """Send a signal to the process and to all that it has started in its group."""
-        # Not reaped yet, so no other process can have got the number.
-        if not self.is_reaped:
+        # Not reaped yet, so no other process can have got the number, by us at least.
+        if not self.is_reaped and not self._lost_number():
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
+
+    def _lost_number(self) -> bool:
+        """Tell whether somebody else has collected the process and another one has its number."""
+        if not self.has_ended or self.returncode is not None:
+            return False
+
+        # As long as something runs in the group, no new process can get the number.
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+
+        return True
 
     def kill(self) -> None:
         """Kill the group at once."""
@@ -226,8 +241,14 @@ def open_pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
     return out, into
 
 
-def how_it_ended(returncode: int | None) -> str:
-    """Say for people how a process with this *returncode* ended."""
+def how_it_ended(returncode: int | None, *, for_memory: bool | None = None) -> str:
+    """Say for people how a process with this *returncode* ended.
+
+    Args:
+        returncode: As `Child.returncode`.
+        for_memory: Whether the system has killed something for want of memory since the
+            process began; None: it does not tell.
+    """
     if returncode is None:
         return (
             "its exit code is unknown, since something else in this program collected it "
@@ -242,5 +263,7 @@ def how_it_ended(returncode: int | None) -> str:
     except ValueError:
         name = f"signal {-returncode}"
 
-    hint = ", perhaps by the system for want of memory" if name == "SIGKILL" else ""
-    return f"killed by {name}{hint}"
+    if name != "SIGKILL" or for_memory is False:
+        return f"killed by {name}"
+
+    return f"killed by {name}, {'' if for_memory else 'perhaps '}by the system for want of memory"

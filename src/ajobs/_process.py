@@ -18,6 +18,7 @@ from ._child import Child, close_in_forks, how_it_ended, open_pipe
 from ._lines import TextLines
 from ._link import Link
 from ._logs import logger
+from ._memory import oom_kills
 from ._payload import dumps
 from ._place import OnEnd, Place
 from ._poll import Poll
@@ -75,6 +76,7 @@ class WorkerProcess(Place):
             errors, errors_in = open_pipe(ours, theirs)
             poll = Poll()
             ours.callback(poll.close)
+            self._oom_kills = oom_kills()
             self.child = Child(
                 command_line("serve", far.fileno(), death),
                 stdin=subprocess.DEVNULL,
@@ -126,7 +128,14 @@ class WorkerProcess(Place):
         died = await self.child.ended(dying)
         await self.child.end()
         code = self.child.returncode
-        return (why if why and not died else how_it_ended(code)), code
+        return (why if why and not died else self._how_it_ended()), code
+
+    def _how_it_ended(self) -> str:
+        now = oom_kills()
+        known = now is not None and self._oom_kills is not None
+        return how_it_ended(
+            self.child.returncode, for_memory=now != self._oom_kills if known else None
+        )
 
     async def end(self) -> None:
         self.link.finish()
@@ -141,9 +150,7 @@ class WorkerProcess(Place):
 
         if self.child.has_ended and self.child.returncode:
             # In an exit hook, or while nothing ran: no job can tell of it.
-            logger().warning(
-                "%s ended without a job: %s", self.label, how_it_ended(self.child.returncode)
-            )
+            logger().warning("%s ended without a job: %s", self.label, self._how_it_ended())
 
         await self.give_up()
 

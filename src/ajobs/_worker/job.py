@@ -107,6 +107,10 @@ class FarJob:
         """Send the last records and *parts*, the outcome; what is written later is dropped."""
         self._outgoing.end(parts)
 
+    def leave(self) -> None:
+        """Send what was written: the job's code ends the process now."""
+        self._outgoing.send_before_exit()
+
     # Streams
 
     def write(self, stream: str, value: object) -> _Written:

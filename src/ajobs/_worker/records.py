@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 #: together. What is lost when the worker is killed is not older than this.
 GATHER_SECONDS = 0.001
 
+#: Seconds that `os._exit` waits for whoever is sending: a handler of a signal may have called it,
+#: on top of the code that sends.
+EXIT_SECONDS = 0.1
+
 #: Bytes that are sent without waiting for the time to pass; a record counts as so many at
 #: least.
 MOST_BYTES = 1 << 16
@@ -152,6 +156,12 @@ class Outgoing:
             self.flush()
         except OSError:
             pass  # the parent is gone, which others notice
+
+    def send_before_exit(self) -> None:
+        """Send what was added, unless that is being done and does not come to an end."""
+        if self._lock.acquire(True, EXIT_SECONDS):
+            self._flush(time())
+            self._lock.release()
 
     def end(self, parts: list[Part]) -> None:
         """Send the last records, and *parts* behind them."""

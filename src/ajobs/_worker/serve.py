@@ -16,6 +16,7 @@ from .parent import die_with_parent
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import NoReturn
 
 
 def main(fd: int, death_fd: int) -> None:
@@ -37,8 +38,22 @@ class WorkerEnd(FarEnd):
 
         # Ctrl-C is for the parent, which stops what it wants to be stopped.
         signal(SIGINT, SIG_IGN)
+        self._hook_exit()
         self.keep()
         self.tidy()
+
+    def _hook_exit(self) -> None:
+        """Have the records of a job that leaves by `os._exit` sent before it is gone."""
+        exit_, own = os._exit, os.getpid()
+
+        def _exit(status: int) -> NoReturn:
+            # A process that the job has forked shares the connection and may not use it.
+            if self.job is not None and os.getpid() == own:
+                self.job.leave()
+
+            exit_(status)
+
+        os._exit = _exit
 
     def begin(self, cwd: str) -> None:
         os.chdir(cwd)
