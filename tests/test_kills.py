@@ -358,6 +358,47 @@ def test_D16_a_fork_of_the_parent_keeps_nobody_alive(backend: str) -> None:
     assert kill_a_parent(backend, fork) == []
 
 
+DYING_PARENT = """
+import os, signal, subprocess, anyio, ajobs
+
+class Popen(subprocess.Popen):
+    def __init__(self, argv, **options):
+        super().__init__(argv, **options)
+        if argv[0] == "sh":
+            print(self.pid, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+subprocess.Popen = Popen
+
+async def main():
+    async with ajobs.Session() as jobs:
+        if {is_warm}:
+            await jobs.start_command(["true"])
+        await jobs.start_command(["sh", "-c", "trap '' TERM; sleep 600 & sleep 600"])
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.parametrize("is_warm", [False, True], ids=["first", "later"])
+def test_D16_the_parent_dies_as_it_starts_a_command(is_warm: bool) -> None:
+    """Before anybody could be told the command's number it is found all the same."""
+    result = subprocess.run(
+        [sys.executable, "-c", DYING_PARENT.format(is_warm=is_warm)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+
+    assert result.returncode == -signal.SIGKILL
+    left = gone_within(2, [int(result.stdout)])
+    for pid in left:
+        os.killpg(pid, signal.SIGKILL)
+
+    assert left == []
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -7,8 +7,9 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from io import FileIO
 from typing import Any, Self
 
@@ -31,7 +32,7 @@ from .._records import Stream
 from .._runner import Emit, Runner
 from .._spec import JobSpec
 from .._worker.boot import command_line
-from .._worker.watchdog import tell_ended, tell_started
+from .._worker.watchdog import tell_ended, tell_not_started, tell_started, tell_starting
 
 __all__ = ("Command", "CommandRunner")
 
@@ -162,8 +163,8 @@ class CommandRunner(Runner):
             self._watchdog = _Watchdog()
 
         command: Any = spec.fn
-        program = _Program(command, emit, has_input=spec.options.input is not None)
-        self._watchdog.tell(tell_started(program.child.pid))
+        has_input = spec.options.input is not None
+        program = _Program(command, emit, self._watchdog, has_input=has_input)
         emit.begin()
         try:
             return await program.run()
@@ -194,6 +195,18 @@ class _Watchdog:
 
         close_in_forks(self)
 
+    def watch(self, start: Callable[[], Child], *pipes: int) -> Child:
+        """Start a program that writes to *pipes*; from its first moment it will not outlive us."""
+        self.tell(tell_starting(*pipes))
+        try:
+            child = start()
+        except BaseException:
+            self.tell(tell_not_started())
+            raise
+
+        self.tell(tell_started(child.pid))
+        return child
+
     def tell(self, line: bytes) -> None:
         """Tell a line. It does not block: the pipe holds thousands of them."""
         with suppress(OSError):
@@ -213,7 +226,9 @@ class _Watchdog:
 class _Program:
     """A running program, from its start to its end."""
 
-    def __init__(self, command: Command, emit: Emit, *, has_input: bool) -> None:
+    def __init__(
+        self, command: Command, emit: Emit, watchdog: _Watchdog, *, has_input: bool
+    ) -> None:
         self._command = command
         self._emit = emit
         self._is_stopping = False
@@ -231,7 +246,8 @@ class _Program:
                 self._stdin = ours.enter_context(FileIO(stdin_in, "w"))
                 os.set_blocking(stdin_in, False)
 
-            self.child = Child(
+            start = partial(
+                Child,
                 command.argv,
                 stdin=stdin,
                 stdout=out_in,
@@ -239,6 +255,7 @@ class _Program:
                 cwd=command.cwd,
                 env=command.env,
             )
+            self.child = watchdog.watch(start, out_in, err_in)
             self._opened = ours.pop_all()
 
         for one in (out, err, self.child.fileno()):
