@@ -263,10 +263,8 @@ class TestWorker:
             assert "unknown" in str(reason)
             assert await jobs.start(far.add, 1, 1, runner=runner) == 2
 
-    async def test_D24_D25_interrupts_of_the_terminal_do_not_reach_it(
-        self, anyio_backend: str
-    ) -> None:
-        """Ctrl-C is for the parent, and a SIGTERM is no death."""
+    async def test_D24_an_interrupt_does_not_reach_a_worker(self, anyio_backend: str) -> None:
+        """Ctrl-C is for the parent, in whose session no worker is; sent to one, it is ignored."""
         async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
             job = jobs.start(far.wait_for_stop, runner=runner)
             await first_output(job)
@@ -275,6 +273,18 @@ class TestWorker:
             os.killpg(worker.child.pid, signal.SIGINT)
             assert await job.stop()
             assert job.state == "Stopped"
+
+    async def test_D25_a_sigterm_is_no_death(self, anyio_backend: str) -> None:
+        """An idle worker ignores it; in a busy one it ends the job, which says how it ended."""
+        async with ProcessRunner(1) as runner, ajobs.Session(failures="keep") as jobs:
+            pid = await jobs.start(far.pid, runner=runner)
+            os.kill(pid, signal.SIGTERM)
+            job = jobs.start(far.wait_for_stop, runner=runner)
+            await first_output(job)
+            os.kill(pid, signal.SIGTERM)
+
+            assert "ended by itself" == await job
+            assert pid == await jobs.start(far.pid, runner=runner)
 
 
 PARENT = """
@@ -406,36 +416,6 @@ def test_nobody_survives_the_parent_in_the_long_run(backend: str) -> None:
     """The same, 50 times each."""
     for _ in range(50):
         assert kill_a_parent(backend) == []
-
-
-@pytest.mark.slow
-def test_D31_a_program_that_ends_leaves_nothing_and_says_nothing() -> None:
-    """In the middle of a job, by an exception of its own."""
-    code = """
-import anyio, ajobs, sys
-from ajobs.runners.process import ProcessRunner
-
-async def main():
-    async with ProcessRunner(2) as runner, ajobs.Session(stop_grace=0.2) as jobs:
-        work = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
-        job = jobs.start(exec, work, runner=runner)
-        async for line in job.receive("information"):
-            print(line, flush=True)
-            sys.exit(5)
-
-anyio.run(main)
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-    )
-
-    assert result.returncode == 5
-    assert result.stderr == ""
-    assert gone_within(1, [int(result.stdout)]) == []
 
 
 class TestProtocol:

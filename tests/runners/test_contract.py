@@ -224,7 +224,7 @@ async def test_waiting_for_input_is_blocked(runner: str, fn: Any) -> None:
 
 
 @case(until_stopped, auntil_stopped)
-async def test_stop_ends_it_and_cleanup_runs(runner: str, fn: Any) -> None:
+async def test_F8_stop_ends_it_and_cleanup_runs(runner: str, fn: Any) -> None:
     """A stop ends the code, its cleanup runs, and its output stays."""
     async with ajobs.Session() as jobs:
         job = jobs.start(fn, runner=runner)

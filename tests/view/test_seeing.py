@@ -160,7 +160,7 @@ async def test_shown_when_no_loop_runs() -> None:
     assert all(await anyio.to_thread.run_sync(look, jobs))
 
 
-async def test_hostile_values_are_escaped() -> None:
+async def test_F11_hostile_values_are_escaped() -> None:
     """Names and messages can neither move the cursor, nor be read as markup or as HTML."""
     async with Session(failures="keep") as jobs:
         job = jobs.start(fail, ValueError(HOSTILE), name=HOSTILE)
