@@ -32,6 +32,7 @@ class Pool:
         self._rules = rules
         self._places: set[Place] = set()
         self._idle: deque[Place] = deque()
+        self._retiring: set[Place] = set()
         self._waiting: deque[_Ask] = deque()
         self._count = 0
         self._pid = os.getpid()
@@ -52,7 +53,7 @@ class Pool:
     async def __aexit__(self, *_: object) -> None:
         assert self._tasks is not None
         tasks, self._tasks = self._tasks, None
-        for place in self._places.difference(self._idle):
+        for place in self._places.difference(self._idle, self._retiring):
             # Whoever talks to it sees that and gives it up.
             place.kill()
 
@@ -179,6 +180,7 @@ class Pool:
         """End a place in its own time, and free its place at once."""
         self._free_slot()
         if self._tasks is not None:
+            self._retiring.add(place)
             self._tasks.start_soon(self._end, place)
 
     async def _end(self, place: Place) -> None:
@@ -186,6 +188,7 @@ class Pool:
         with CancelScope(shield=True):
             await place.end()
 
+        self._retiring.discard(place)
         self._places.discard(place)
 
     def _free_slot(self) -> None:

@@ -225,3 +225,13 @@ def test_wrong_options_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(TypeError, match="ScriptRunner"):
         Script(__file__)()
+
+
+async def test_its_worker_ends_in_peace(
+    anyio_backend: str, script: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who leaves right after the end of a script does not kill the worker, which is ending."""
+    async with ScriptRunner() as runner, ajobs.Session() as jobs:
+        assert await jobs.start(Script(script("print(1)")), runner=runner) == 0
+
+    assert caplog.messages == []

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ``ajobs --help`` lists them all.
     """
     try:
-        return _run(sys.argv[1:] if argv is None else list(argv))
+        return _dispatch(sys.argv[1:] if argv is None else list(argv))
     except KeyboardInterrupt:
         _say("interrupted; the jobs have been stopped")
         return Status.INTERRUPTED
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Status.FAILURE
 
 
-def _run(argv: list[str]) -> int:
+def _dispatch(argv: list[str]) -> int:
     try:
         from ._app import run
     except ModuleNotFoundError as error:

@@ -39,6 +39,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
+    "run": Entry("_run", "Run a function, a script or a command in the foreground."),
     "demo": Entry("_demo", "Watch real jobs at work; no network, a few seconds."),
 }
 
@@ -121,7 +122,12 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     epilog=STATUSES,
     context_settings={
         "help_option_names": ["-h", "--help"],
-        "rich_help_config": {"max_width": 100, "style_option": "bold", "style_command": "bold"},
+        "rich_help_config": {
+            "max_width": 100,
+            "text_paragraph_linebreaks": "\n\n",
+            # a column of its own for the values would leave none for the text
+            "options_table_column_types": ["opt_short", "opt_long_metavar", "help"],
+        },
     },
 )
 @click.option(

@@ -11,5 +11,6 @@ backend_option = click.option(
     type=click.Choice(["asyncio", "trio"]),
     default="asyncio",
     show_default=True,
-    help="The event loop to run on.",
+    metavar="NAME",
+    help="The event loop to run on: asyncio or trio.",
 )

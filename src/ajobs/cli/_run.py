@@ -1,0 +1,204 @@
+"""``ajobs run``: one job in the foreground, with its streams and its exit status."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anyio
+import rich_click as click
+
+from .. import Job, JobTimeout, Record, Session, Stream, WorkerDied
+from ._ends import Problem, Status, died_of
+from ._input import chunks
+from ._options import backend_option
+from ._signals import run_until_signal
+from ._targets import is_function, load_function
+from ._terminal import Printer, as_bytes, json_line
+
+__all__ = ("command",)
+
+SCHEMA = "ajobs.run/1"
+
+#: What may be unread before the job waits.
+ROOM = 1000
+
+#: Where a stream goes that is not stdout, and what is put before it.
+_LABELS = {Stream.WARNING: b"WARNING: ", Stream.VERBOSE: b"VERBOSE: ", Stream.DEBUG: b"DEBUG: "}
+
+
+class Target(NamedTuple):
+    """What to run, and how."""
+
+    words: Sequence[str]
+    is_command: bool
+    runner: str | None
+    timeout: float | None
+
+
+class RunCommand(click.RichCommand):
+    """Notes whether a ``--`` stands before the words that are to be run."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse *args*."""
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        words = ctx.params["words"]
+        ctx.params["is_command"] = bool(words) and given[-len(words) - 1 :][0] == "--"
+        return rest
+
+
+@click.command("run", cls=RunCommand, context_settings={"allow_interspersed_args": False})
+@click.argument(
+    "words", metavar="TARGET [ARGS]...", nargs=-1, required=True, type=click.UNPROCESSED
+)
+@click.option(
+    "--runner",
+    type=click.Choice(["task", "thread", "process", "interpreter"]),
+    metavar="NAME",
+    help="Where a function runs: task, thread, process or interpreter. "
+    "[default: task for an async one, else thread]",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop it after so long, with status 124.",
+)
+@click.option("--raw", is_flag=True, help="Do not escape control characters on a terminal.")
+@click.option("--jsonl", is_flag=True, help="Print each record of the job as a line of JSON.")
+@backend_option
+def command(
+    words: tuple[str, ...],
+    is_command: bool,
+    runner: str | None,
+    timeout: float | None,
+    raw: bool,
+    jsonl: bool,
+    backend: str,
+) -> int:
+    """Run a job in the foreground, with its streams and its exit status.
+
+    TARGET is a function (package.module:function; ARGS are text), a Python file (script.py),
+    or a command after two dashes:
+
+    \b
+        ajobs run os.path:getsize README.md
+        ajobs run script.py --its --options
+        ajobs run --timeout 60 -- rsync -a here/ there/
+
+    What it writes as output goes to stdout, errors and warnings to stderr. No shell takes a
+    command apart; ask for one with: -- sh -c '...'
+    """  # noqa: D301  # click's mark for a paragraph that is not filled
+    target = Target(words, is_command, runner, timeout)
+    printers = Printers(raw=raw, jsonl=jsonl)
+    return run_until_signal(partial(run, target, printers), backend)
+
+
+class Printers:
+    """Where the records of the job go."""
+
+    def __init__(self, *, raw: bool, jsonl: bool) -> None:
+        """Print to our own streams."""
+        self._out = Printer(sys.stdout, raw=raw or jsonl)
+        self._err = Printer(sys.stderr, raw=raw)
+        self._jsonl = jsonl
+
+    def show(self, record: Record) -> None:
+        """Print *record*."""
+        stream, value = record.stream, record.value
+        if self._jsonl:
+            time = record.time.isoformat()
+            line = json_line(SCHEMA, seq=record.seq, time=time, stream=stream.value, value=value)
+            self._out.write(line)
+        elif stream in {Stream.OUTPUT, Stream.INFORMATION}:
+            self._out.write(as_bytes(value) + b"\n")
+        elif stream is not Stream.PROGRESS:
+            self._err.write(_LABELS.get(stream, b"") + as_bytes(value) + b"\n")
+
+
+async def run(target: Target, printers: Printers) -> int:
+    """Run *target* to its end; return the exit status."""
+    async with Session("run", failures="keep") as jobs:
+        job = start(jobs, target)
+        try:
+            async for record in job.receive("all", errors="ignore"):
+                printers.show(record)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await job.stop()
+
+            for record in job.receive_nowait("all"):  # what it said while it cleaned up
+                printers.show(record)
+
+            raise
+
+        return status_of(job)
+
+
+def start(jobs: Session, target: Target) -> Job[Any]:
+    """Start the job that *target* names.
+
+    Raises:
+        Problem: It names none.
+    """
+    first, *others = target.words
+    limits: dict[str, Any] = {"timeout": target.timeout, "output_limit": ROOM}
+    takes_runner = not target.is_command and not first.endswith(".py")
+    if target.runner is not None and not takes_runner:
+        raise Problem("--runner is for functions only: leave it out", Status.USAGE)
+
+    if target.is_command:
+        return jobs.start_command(
+            target.words, check=False, encoding=None, input=chunks(0), **limits
+        )
+
+    if first.endswith(".py"):
+        if not Path(first).is_file():
+            raise Problem(f"there is no script {first!r}: check the path", Status.USAGE)
+
+        return jobs.start_script(first, *others, check=False, **limits)
+
+    if not is_function(first):
+        raise Problem(
+            f"{first!r} is no target: write MODULE:FUNCTION, a script.py, or two dashes before a "
+            f"command: ajobs run -- {' '.join(target.words)}",
+            Status.USAGE,
+        )
+
+    return jobs.start(load_function(first), *others, runner=target.runner, **limits)
+
+
+def status_of(job: Job[Any]) -> int:
+    """Return the exit status for a job that has finished; say why it failed."""
+    reason = job.reason
+    match reason:
+        case None:
+            code = job.result() if job.kind in {"command", "script"} else 0
+            return died_of(-code) if code < 0 else code
+        case JobTimeout():
+            print(f"ajobs run: {reason}; --timeout sets the limit", file=sys.stderr)
+            return Status.TIMEOUT
+        case WorkerDied(returncode=int(code)) if code < 0:
+            print(f"ajobs run: {reason}", file=sys.stderr)
+            return died_of(-code)
+        case FileNotFoundError() | PermissionError() if job.kind == "command":
+            print(f"ajobs run: cannot run {job.command}: {reason.strerror}", file=sys.stderr)
+            return Status.FAILURE
+        case _:
+            sys.stderr.write("".join(told(reason)))
+            return Status.FAILURE
+
+
+def told(reason: BaseException) -> list[str]:
+    """Return the traceback of *reason*, from where the user's own code begins."""
+    own = str(Path(__file__).parents[1])
+    frames = reason.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(own):
+        frames = frames.tb_next
+
+    return traceback.format_exception(type(reason), reason, frames)

@@ -1,0 +1,186 @@
+"""``ajobs run``: functions, scripts and commands in the foreground."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ajobs.cli import main
+from ajobs.cli._terminal import as_bytes, escaped
+from tests.runners.helpers import gone_within
+
+pytestmark = pytest.mark.slow
+
+WORK = """
+import anyio, ajobs
+
+def shout(text):
+    ajobs.write_warning("loud")
+    ajobs.write_progress("shouting", percent=50)
+    print("printed")
+    yield text.upper()
+    return None
+
+async def slow(seconds):
+    await anyio.sleep(float(seconds))
+    return seconds
+
+def fail(text):
+    raise ValueError(text)
+
+value = 1
+"""
+
+SCRIPT = """
+import sys
+print(*sys.argv[1:])
+print("told", file=sys.stderr)
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory with a module and a script."""
+    (tmp_path / "work_of_run.py").write_text(WORK)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "work_of_run", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize(
+    ("words", "status", "out", "err"),
+    [
+        (["work_of_run:slow", "0"], 0, "0\n", ""),
+        (["--runner", "process", "work_of_run:shout", "a"], 0, "printed\nA\n", "WARNING: loud\n"),
+        (["script.py", "3", "--x"], 3, "3 --x\n", "told\n"),
+        (["--", "sh", "-c", "echo $0; echo err >&2; exit 4", "a b"], 4, "a b\n", "err\n"),
+        (["--", "sh", "-c", "kill -KILL $$"], 137, "", ""),
+        (["--timeout", "0.05", "--", "sleep", "60"], 124, "", "--timeout"),
+        (["--timeout", "0.05", "work_of_run:slow", "60"], 124, "", "--timeout"),
+        (["--", "no-such-program"], 1, "", "cannot run no-such-program: No such file"),
+        (["work_of_run:fail", "why"], 1, "", "ValueError: why"),
+        (["--runner", "process", "work_of_run:fail", "why"], 1, "", "Traceback in worker process"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_it_does(
+    place: Path,
+    words: list[str],
+    status: int,
+    out: str,
+    err: str,
+    backend: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Each kind of target runs with its streams and its status."""
+    assert main(["run", "--backend", backend, *words]) == status
+
+    printed = capfd.readouterr()
+    assert printed.out == out
+    assert err in printed.err
+    assert "ajobs/cli" not in printed.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ls", "-l"], "'ls' is no target: write MODULE:FUNCTION, a script.py, or two dashes "),
+        (["no_such:thing"], "there is no module 'no_such' here: "),
+        (["work_of_run:nothing"], "work_of_run has no function 'nothing'\n"),
+        (["work_of_run:value"], "work_of_run has no function 'value'\n"),
+        (["nothing.py"], "there is no script 'nothing.py': check the path\n"),
+        (["--runner", "thread", "--", "ls"], "--runner is for functions only: leave it out\n"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_target(
+    place: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no target says what would be one."""
+    assert main(["run", *words]) == 2
+    assert capsys.readouterr().err.startswith(f"ajobs: {said}")
+
+
+def test_jsonl(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every record is a line with its stream and its value."""
+    assert main(["run", "--jsonl", "work_of_run:shout", "a"]) == 0
+
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line[0] == "{"]
+    assert [(record["stream"], record["value"]) for record in records if record["seq"] != 2] == [
+        ("warning", "loud"),
+        ("output", "A"),
+    ]
+    assert {record["schema"] for record in records} == {"ajobs.run/1"}
+
+
+def test_standard_input() -> None:
+    """A command reads what ajobs is given, byte by byte, and ends it when it has enough."""
+    given = b"one\ntwo\xff\n" * 100_000
+    argv = [sys.executable, "-m", "ajobs", "run", "--", "head", "-c", "900000"]
+    ended = subprocess.run(argv, input=given, stdout=subprocess.PIPE, timeout=30, check=True)
+
+    assert ended.stdout.removesuffix(b"\n") == given[:900_000].removesuffix(b"\n")
+
+
+@pytest.mark.kill
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal(backend: str, number: int, status: int) -> None:
+    """Ctrl-C ends the command, lets it clean up, and leaves nothing."""
+    script = "trap 'echo cleaned; exit' TERM; sleep 60 & echo $!; wait"
+    argv = [sys.executable, "-m", "ajobs", "run", "--backend", backend, "--", "sh", "-c", script]
+    with subprocess.Popen(
+        ["env", "--default-signal=INT", *argv], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        sleeper = int(process.stdout.readline())
+        process.send_signal(number)
+        assert process.stdout.read() == "cleaned\n"
+        assert process.wait(timeout=10) == status
+
+    assert gone_within(2, [sleeper]) == []
+
+
+def test_terminal_gets_no_orders() -> None:
+    """On a terminal, what would be an order for it is shown; with --raw it is given."""
+    said = {}
+    for option in ("--", "--raw"):
+        screen, terminal = os.openpty()
+        argv = [sys.executable, "-m", "ajobs", "run", *dict.fromkeys([option, "--"])]
+        subprocess.run([*argv, "printf", r"\033[31mred\n"], stdout=terminal, timeout=30, check=True)
+        said[option] = os.read(screen, 1000)
+        os.close(terminal)
+        os.close(screen)
+
+    assert said == {"--": b"\\x1b[31mred\r\n", "--raw": b"\x1b[31mred\r\n"}
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b"plain\ttext\n", b"plain\ttext\n"),
+        (b"a\r\nb\rc", b"a\nb\\x0dc"),
+        (b"\x1b]0;title\x07", b"\\x1b]0;title\\x07"),
+        ("ä\x9b31m".encode(), "ä\\x9b31m".encode()),
+        (b"\xff", b"\\xff"),
+    ],
+)
+def test_escaped(data: bytes, shown: bytes) -> None:
+    """Text stays; control characters and bytes that are none show."""
+    assert escaped(data) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"), [(b"\xff", b"\xff"), ("\udcff", b"\xff"), (1.5, b"1.5"), (None, b"None")]
+)
+def test_as_bytes(value: object, printed: bytes) -> None:
+    """Values are printed as Python prints them, bytes as they are."""
+    assert as_bytes(value) == printed
