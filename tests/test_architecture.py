@@ -47,7 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_far_messages", "_place", "_reading", "_view", "_waiting", "_worker", "runners"),
     # the job; what a runner needs of workers
     ("_far_items", "_job", "_pool", "_process", "_talk", "runners.task", "runners.thread"),
-    ("_calls", "_following", "_programs", "_run", "_table", "runners.command"),
+    ("_calls", "_following", "_programs", "_run", "_showing", "_table", "runners.command"),
     ("_pooled",),
     ("_engine", "_jobs", "_named", "_unseen", "runners.interpreter", "runners.process"),
     ("runners.script",),

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ._records import Progress, Record, StateChange, Stream
     from ._runner import Emit, Runner
     from ._session import Session, current_job, current_session
+    from ._showing import show_progress
     from ._spec import JobSpec
     from ._state import JobState
     from ._track import track
@@ -114,6 +115,7 @@ __all__ = [
     "job_input",
     "open_session",
     "parallel_foreach",
+    "show_progress",
     "stop_requested",
     "track",
     "wait_all",
@@ -178,6 +180,7 @@ _HOMES = {
     "job_input": "._context",
     "open_session": "._hosted",
     "parallel_foreach": "._foreach",
+    "show_progress": "._showing",
     "stop_requested": "._context",
     "track": "._track",
     "wait_all": "._waiting",

@@ -137,6 +137,22 @@ class JobTable:
 
         return follower
 
+    async def watch(self) -> None:
+        """Show a live table of the jobs until all have finished, those to come included.
+
+        On a terminal (standard error) it needs rich, of the extra ``cli``; in a notebook it
+        is one output of the cell; elsewhere it is a line for each job every ten seconds and
+        at its end. The environment variable ``AJOBS_PROGRESS`` can be ``plain`` or ``off``.
+        Nothing is taken from the jobs, and no failure counts as seen. Cancelling it leaves
+        the jobs alone.
+
+        Raises:
+            ValueError: ``AJOBS_PROGRESS`` is something else.
+        """
+        from ._view.live import watch  # loaded by those who look
+
+        await watch(self.__iter__)
+
     # Stopping and removing
 
     async def stop(self, *jobs: AnyJobs, grace: float | None = None) -> bool:

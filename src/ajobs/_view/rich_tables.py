@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .rows import COLUMNS, MOST_ROWS, Row, Viewed, failure_lines, fitted, left_out, notes, shown
-from .text import cells
+from .rows import (
+    COLUMNS,
+    LEAVE_OUT,
+    MOST_ROWS,
+    SHRINK,
+    Row,
+    Viewed,
+    failure_lines,
+    left_out,
+    notes,
+    shown,
+)
+from .text import GAP, cells, fitted
 
 STYLES = {
     "NotStarted": "dim",
@@ -57,21 +69,22 @@ def table(jobs: Iterable[Viewed], width: int) -> Table:
     """Return a table of *jobs* with the columns that fit into *width*."""
     rows = list(map(Row.of, jobs))
     natural = [max(map(cells, column)) for column in zip(COLUMNS, *rows, strict=True)]
-    # rich puts two spaces between columns as we do, and cuts with one mark of its own.
-    widths = fitted(natural, width)
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name, size in widths.items():
-        grid.add_column(
-            name,
-            justify="right" if name == "Id" else "left",
-            width=size,
-            no_wrap=True,
-            overflow="ellipsis",
-        )
-
+    widths = fitted(dict(zip(COLUMNS, natural, strict=True)), width, SHRINK, LEAVE_OUT)
+    grid = columns(widths, right=("Id",))
     for row in rows:
         values = dict(zip(COLUMNS, row, strict=True))
         grid.add_row(*(_cell(name, values[name]) for name in widths))
+
+    return grid
+
+
+def columns(widths: dict[str, int], right: Sequence[str], **options: Any) -> Table:
+    """Return an empty table of columns with these *widths*; cells are cut, never wrapped."""
+    # Two spaces between columns, as in plain text.
+    grid = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", **options)
+    for name, size in widths.items():
+        justify: Literal["left", "right"] = "right" if name in right else "left"
+        grid.add_column(name, justify=justify, width=size, no_wrap=True, overflow="ellipsis")
 
     return grid
 

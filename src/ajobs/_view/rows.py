@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from .._errors import line_of
 from .._records import Progress
 from .._state import JobState
-from .text import cells, clean, clean_lines, cut, middle_out, pad
+from .text import GAP, cells, clean, clean_lines, cut, fitted, middle_out, pad
 
 COLUMNS = ("Id", "Name", "Kind", "State", "HasMoreData", "Location", "Command")
 
@@ -25,12 +25,10 @@ MOST_LINES = 90
 MOST_TEXT = 500
 
 #: What may be cut in a narrow table, first to last, and the width at which that ends.
-_SHRINK = (("Command", 16), ("Location", 8), ("Name", 12), ("Command", 7), ("Name", 4))
+SHRINK = (("Command", 16), ("Location", 8), ("Name", 12), ("Command", 7), ("Name", 4))
 
 #: What is left out of a table too narrow even for that, first to last.
-_LEAVE_OUT = ("Location", "HasMoreData", "Kind", "Command")
-
-_GAP = 2
+LEAVE_OUT = ("Location", "HasMoreData", "Kind", "Command")
 
 
 class Viewed(Protocol):
@@ -157,35 +155,9 @@ def jobs_text(jobs: Sequence[Viewed], width: int) -> str:
 def table(jobs: Iterable[Viewed], width: int) -> list[str]:
     """Return the lines of a table of *jobs*, in at most *width* columns if that can be done."""
     rows = [COLUMNS, tuple("-" * len(name) for name in COLUMNS), *map(Row.of, jobs)]
-    widths = fitted([max(map(cells, column)) for column in zip(*rows, strict=True)], width)
+    natural = [max(map(cells, column)) for column in zip(*rows, strict=True)]
+    widths = fitted(dict(zip(COLUMNS, natural, strict=True)), width, SHRINK, LEAVE_OUT)
     return [_line(row, widths) for row in rows]
-
-
-def fitted(natural: Sequence[int], width: int) -> dict[str, int]:
-    """Return how wide each column becomes; one that is missing is left out.
-
-    Args:
-        natural: What each column of `COLUMNS` would take.
-        width: What all may take together.
-    """
-    widths = dict(zip(COLUMNS, natural, strict=True))
-    for name in (None, *_LEAVE_OUT):
-        if name is not None:
-            widths.pop(name)
-
-        least = dict(_SHRINK)
-        needed = sum(min(size, least.get(key, size)) for key, size in widths.items())
-        if needed + _GAP * (len(widths) - 1) <= width:
-            break
-
-    excess = sum(widths.values()) + _GAP * (len(widths) - 1) - width
-    for key, least_width in _SHRINK:
-        if excess > 0 and key in widths:
-            taken = min(excess, max(widths[key] - least_width, 0))
-            widths[key] -= taken
-            excess -= taken
-
-    return widths
 
 
 def _line(row: Iterable[str], widths: dict[str, int]) -> str:
@@ -195,4 +167,4 @@ def _line(row: Iterable[str], widths: dict[str, int]) -> str:
         values[name].rjust(size) if name == "Id" else pad(cut(values[name], size), size)
         for name, size in widths.items()
     ]
-    return (" " * _GAP).join(texts).rstrip()
+    return (" " * GAP).join(texts).rstrip()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Mapping, Sequence
 
 ELLIPSIS = "..."
+
+#: Spaces between two columns of a table.
+GAP = 2
 
 
 def clean(text: str) -> str:
@@ -87,18 +91,45 @@ def amount(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
 
 
-def duration(seconds: float) -> str:
-    """Return *seconds* as people read a clock: ``0.25 s``, ``0:07:30``, ``2 d 0:07:30``."""
-    seconds = max(seconds, 0.0)
-    if seconds < 10:
-        return f"{seconds:.2f} s"
-
-    return clock(seconds)
-
-
 def clock(seconds: float) -> str:
-    """Return whole *seconds* as ``0:07:30``, with days in front."""
+    """Return whole *seconds* as ``7:30`` or ``1:07:30``, with days in front."""
     whole = int(max(seconds, 0.0))
     days, rest = divmod(whole, 86_400)
-    shown = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
+    hours, minutes = divmod(rest // 60, 60)
+    front = f"{hours}:{minutes:02}" if hours or days else str(minutes)
+    shown = f"{front}:{rest % 60:02}"
     return f"{days} d {shown}" if days else shown
+
+
+def fitted(
+    natural: Mapping[str, int],
+    width: int,
+    shrink: Sequence[tuple[str, int]],
+    leave_out: Sequence[str],
+) -> dict[str, int]:
+    """Return how wide each column of a table becomes; one that is missing is left out.
+
+    Args:
+        natural: What each column would take.
+        width: What all may take together.
+        shrink: What may be cut, first to last, and the width at which that ends.
+        leave_out: What is left out where even that does not help, first to last.
+    """
+    widths = dict(natural)
+    least = dict(shrink)
+    for name in (None, *leave_out):
+        if name is not None:
+            widths.pop(name, None)
+
+        needed = sum(min(size, least.get(key, size)) for key, size in widths.items())
+        if needed + GAP * (len(widths) - 1) <= width:
+            break
+
+    excess = sum(widths.values()) + GAP * (len(widths) - 1) - width
+    for key, floor in shrink:
+        if excess > 0 and key in widths:
+            taken = min(excess, max(widths[key] - floor, 0))
+            widths[key] -= taken
+            excess -= taken
+
+    return widths

@@ -1,0 +1,102 @@
+"""Live views of running jobs: sampled, a few times a second, whatever the jobs write."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from time import perf_counter, time
+from typing import Protocol
+
+import anyio
+
+from .._blocking import current_subject
+from .rows import Viewed
+from .screens import BarsPicture, Screen, TablePicture, open_screen
+
+#: A picture that takes long is drawn less often: at most one part in so many of the time.
+SHARE = 20
+
+
+class Live(Viewed, Protocol):
+    """A job that can also be waited for."""
+
+    def wait(self, timeout: float | None = None) -> Awaitable[bool]: ...
+
+
+Source = Callable[[], Iterable[Live]]
+
+
+class _Sampler:
+    """Looks at jobs again and again, and shows them on a screen."""
+
+    def __init__(self, source: Source, screen: Screen) -> None:
+        self._source = source
+        self._screen = screen
+        self._own: object = current_subject()
+        self.pause = screen.every
+
+    def _jobs(self) -> list[Live]:
+        # The job that looks would wait for itself.
+        return [job for job in self._source() if job is not self._own]
+
+    def look(self) -> None:
+        """Show the jobs as they are now."""
+        begin = perf_counter()
+        self._screen.show(self._jobs(), time())
+        self.pause = max(self._screen.every, SHARE * (perf_counter() - begin))
+
+    async def for_ever(self) -> None:
+        """Show the jobs until cancelled."""
+        while True:
+            self.look()
+            await anyio.sleep(self.pause)
+
+    async def to_the_end(self) -> None:
+        """Show the jobs until all have finished, those started meanwhile included."""
+        while any(not job.is_finished for job in self._jobs()):
+            self.look()
+            end = anyio.current_time() + self.pause
+            for job in self._jobs():
+                await job.wait(max(end - anyio.current_time(), 0.0))
+
+            if any(not job.is_finished for job in self._jobs()):
+                await anyio.sleep_until(end)
+
+
+async def watch(source: Source) -> None:
+    """Show a table of jobs until all have finished."""
+    screen = open_screen(TablePicture())
+    sampler = _Sampler(source, screen)
+    try:
+        try:
+            await sampler.to_the_end()
+        finally:
+            sampler.look()
+    finally:
+        screen.close()
+
+
+@asynccontextmanager
+async def bars(source: Source) -> AsyncIterator[None]:
+    """Show the progress of jobs while the block runs, and until they have finished."""
+    screen = open_screen(BarsPicture())
+    sampler = _Sampler(source, screen)
+    failure: BaseException | None = None
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(sampler.for_ever)
+            # Caught here, since the group would wrap it in another one.
+            try:
+                yield
+            except BaseException as exc:  # noqa: BLE001  # it is raised again below
+                failure = exc
+
+            group.cancel_scope.cancel()
+
+        if failure is not None:
+            raise failure
+
+        await sampler.to_the_end()
+    finally:
+        sampler.look()
+        screen.close()
