@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -59,6 +61,11 @@ async def aleave() -> None:
     sys.exit(3)
 
 
+def die() -> None:
+    """Have the system end this process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def write_much(count: int) -> None:
     """Write on two streams."""
     for number in range(count):
@@ -110,6 +117,19 @@ async def aread_two() -> list[Any]:
     """Read two items."""
     items = ajobs.job_input()
     return [await anext(items), await anext(items)]
+
+
+def echo_two() -> Iterator[Any]:
+    """Give the first two items."""
+    for _, item in zip(range(2), ajobs.job_input(), strict=False):
+        yield item
+
+
+async def aecho_two() -> AsyncIterator[Any]:
+    """Give the first two items."""
+    items = ajobs.job_input()
+    for _ in range(2):
+        yield await anext(items)
 
 
 def read_all() -> list[Any]:

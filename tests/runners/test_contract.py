@@ -1,6 +1,6 @@
-"""What every runner promises, each promise once, over all runners.
+"""What every runner of functions promises, each promise once, over all of them.
 
-A runner joins by one word in `RUNNERS`.
+A runner joins by one word in `RUNNERS`. What programs promise too is in test_promises.py.
 """
 
 from __future__ import annotations
