@@ -6,8 +6,11 @@ begins and ends no job itself.
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -29,6 +32,8 @@ AnyJobs = Jobs[Job[Any]]
 
 class JobTable:
     """The jobs of one session, in the order of their ids."""
+
+    name: str | None
 
     def __init__(self, retain: int | None, stop_grace: float) -> None:
         """Begin with none; see `ajobs.Session` for *retain* and *stop_grace*."""
@@ -152,6 +157,22 @@ class JobTable:
         from ._view.live import watch  # loaded by those who look
 
         await watch(self.__iter__)
+
+    def trace(self, path: str | os.PathLike[str]) -> None:
+        """Write a time line of the jobs to *path*, for https://ui.perfetto.dev or chrome://tracing.
+
+        Jobs that ran side by side stand in slots below one another; the time that each spent
+        in the queue stands apart, as do the children of jobs. It can be called at any time,
+        also when the session has closed; a job that still runs lasts until now. Jobs that
+        were removed are missing. No failure counts as seen. The file is written at once.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        from ._view.trace import trace  # loaded by those who look
+
+        title = f"ajobs {self.name}" if self.name else "ajobs"
+        Path(path).write_text(trace(list(self), title, time()), encoding="utf-8")
 
     # Stopping and removing
 
