@@ -177,20 +177,22 @@ def test_partials_methods_and_callables() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells, others do not")
 def test_usage_sees_the_peak_and_cpu_time() -> None:
-    """Memory that is free again counts, what was used before does not."""
-    blocks = bytearray(60_000_000)
-    del blocks
-    usage = Usage()
-    before = usage.peak()
-    cpu = usage.cpu()
-    blocks = bytearray(30_000_000)
-    del blocks
+    """Memory that is free again counts; what was there before, used or left over, does not."""
+    earlier = bytearray(60_000_000)
+    del earlier
+    kept = bytearray(20_000_000)
+    usage = Usage(resident_before=10_000_000)
+    before, cpu = usage.peak(), usage.cpu()
+    passing = bytearray(30_000_000)
+    del passing
     peak = usage.peak()
 
     assert before is not None
     assert peak is not None
+    assert 9_000_000 < before < 15_000_000
     assert 29_000_000 < peak - before < 40_000_000
     assert 0 < usage.cpu() - cpu < 5
+    assert len(kept) > 0
 
 
 def test_public_names_only() -> None:

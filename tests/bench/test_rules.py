@@ -52,7 +52,7 @@ TINY = row(PLAIN, 1, 1e7, cpu=1e-7, latency=1e-7)
             [row("thread", 4, 95), row("process", 4, 380, startup=0.2)],
             ("process", 4),
             "3.8 times the plain loop, because it computes in Python and holds the interpreter "
-            "lock: tasks and threads reach 0.95 times; starting takes 200 ms, which 28 items pay",
+            "lock: threads reach 0.9 times; starting takes 200 ms, which 28 items pay",
             id="processes where the lock is held",
         ),
         pytest.param(

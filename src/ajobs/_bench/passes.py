@@ -61,7 +61,7 @@ class _Feed:
 
 
 def plain_sample(
-    fn: Function, items: Sequence[Any], shape: Shape, portal: BlockingPortal
+    fn: Function, items: Sequence[Any], shape: Shape, usage: Usage, portal: BlockingPortal
 ) -> Sample:
     """Measure a plain loop: on this thread, or on the loop of *portal* if *fn* is async.
 
@@ -69,7 +69,6 @@ def plain_sample(
         Exception: What *fn* raised, with a note that names the item.
         TypeError: A plain function returned a coroutine.
     """
-    usage = Usage()
     run = drained(fn)
     in_loop = is_async(fn)
     begin, cpu = time.perf_counter(), usage.cpu()
@@ -146,13 +145,14 @@ def _refuse_coroutine(value: object) -> None:
         )
 
 
-async def runner_sample(fn: Function, items: Sequence[Any], shape: Shape, cell: Cell) -> Sample:
+async def runner_sample(
+    fn: Function, items: Sequence[Any], shape: Shape, usage: Usage, cell: Cell
+) -> Sample:
     """Measure the runner of *cell*, made anew and closed again.
 
     Raises:
         Exception: Whatever keeps the runner from running *fn*, or *fn* raised there.
     """
-    usage = Usage()
     throttle = cell.throttle
     pairs = list(enumerate(items))
     async with AsyncExitStack() as stack:

@@ -22,6 +22,7 @@ __all__ = (
     "judge",
     "lanes",
     "measured",
+    "needs_log",
     "quantile",
     "shape_of",
 )
@@ -218,11 +219,12 @@ def _why(plain: Measurement, best: Measurement, rows: Sequence[Measurement]) -> 
 
 def _why_apart(best: Measurement, rows: Sequence[Measurement], share: float) -> str:
     lock = "its own interpreter lock" if best.runner == "interpreter" else "an interpreter"
-    near = [row.speedup for row in rows if row.runner in ("task", "thread")]
+    near = {row.runner: row.speedup for row in rows if row.runner in ("task", "thread")}
     if not near:
         return f"each {best.runner} has {lock if best.runner == 'interpreter' else 'its own lock'}"
 
-    nearest = f"tasks and threads reach {_times(max(near))}"
+    # The last row of a runner has most at once.
+    nearest = f"{'s and '.join(near)}s reach {_times(max(near.values()))}"
     if share >= WAITS:
         return f"it computes in Python and holds the interpreter lock: {nearest}"
 
@@ -247,7 +249,7 @@ def _cpu_share(row: Measurement) -> float:
 
 
 def _times(factor: float) -> str:
-    return f"{factor:,.0f} times" if factor >= 10 else f"{factor:.2g} times"
+    return f"{factor:,.0f} times" if factor >= 10 else f"{factor:.1f} times"
 
 
 def _duration(seconds: float) -> str:
@@ -256,6 +258,11 @@ def _duration(seconds: float) -> str:
             return f"{seconds / size:.3g} {unit}"
 
     return f"{seconds * 1e9:.3g} ns"
+
+
+def needs_log(values: Sequence[float]) -> bool:
+    """Tell whether a linear axis would hide the small ones of *values*."""
+    return max(values) >= 20 * min(values)
 
 
 def lanes(spans: Iterable[Span]) -> list[list[Span]]:

@@ -37,6 +37,7 @@ from .rules import (
 )
 from .samples import BUILT_IN
 from .timed import is_async
+from .usage import Usage, resident
 
 __all__ = ("bench",)
 
@@ -144,6 +145,7 @@ class _Bench:
         self._samples: dict[Cell, list[tuple[Sample, Sample]]] = {}
         self._left_out: dict[str, LeftOut] = {}
         self._told = 0
+        self._resident = resident()
 
     def run(self) -> Table:
         """Measure as many rounds as the time allows."""
@@ -153,7 +155,7 @@ class _Bench:
                 break
 
             self._tell(PLAIN)
-            self._plain.append(plain_sample(self._fn, self._items, shape, self._portal))
+            self._plain.append(self._plain_sample(shape))
             # There and back, so that what drifts in one direction favours nobody.
             for cell in self._cells[:: -1 if number % 2 else 1]:
                 self._measure(cell, shape)
@@ -165,9 +167,13 @@ class _Bench:
     def _warm_up(self) -> Shape:
         self._tell(PLAIN)
         shape = shape_of(1.0, min(0.1, self._plan.pass_seconds))
-        spans = plain_sample(self._fn, self._items, shape, self._portal).spans
+        spans = self._plain_sample(shape).spans
         item_seconds = median(span.end - span.begin for span in spans) / 1e9
         return shape_of(item_seconds, self._plan.pass_seconds)
+
+    def _plain_sample(self, shape: Shape) -> Sample:
+        usage = Usage(self._resident)
+        return plain_sample(self._fn, self._items, shape, usage, self._portal)
 
     @property
     def _is_late(self) -> bool:
@@ -193,7 +199,8 @@ class _Bench:
     async def _sample(self, cell: Cell, shape: Shape) -> Sample:
         limit = max(0.0, self._deadline - time.monotonic()) + _GRACE
         with anyio.move_on_after(limit):
-            return await runner_sample(self._fn, self._items, shape, cell)
+            usage = Usage(self._resident)
+            return await runner_sample(self._fn, self._items, shape, usage, cell)
 
         raise TimeoutError(f"was not ready after {limit:.0f} s")
 

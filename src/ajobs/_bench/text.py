@@ -41,14 +41,17 @@ def table_text(table: Table) -> str:
         " ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
     lines.insert(1, " ".join("-" * width for width in widths))
-    notes = [f"{said}." for said in map(left_out_text, table.left_out)]
-    notes += [table.doubt] if table.doubt else []
-    return "\n".join([table.function, "", *lines, "", *wrapped([*notes, table.verdict.sentence])])
+    return "\n".join([table.function, "", *lines, "", *map(_wrapped, sentences(table))])
 
 
-def wrapped(sentences: Iterable[str]) -> list[str]:
-    """Return *sentences*, each on lines of its own."""
-    return [textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in sentences]
+def sentences(table: Table) -> list[str]:
+    """Return what there is to say beside the figures, the verdict last."""
+    left_out = [f"{left_out_text(one)}." for one in table.left_out]
+    return [*left_out, *filter(None, [table.doubt]), table.verdict.sentence]
+
+
+def _wrapped(sentence: str) -> str:
+    return textwrap.fill(sentence, WIDTH, subsequent_indent="  ")
 
 
 def cells(row: Measurement) -> tuple[str, ...]:
@@ -99,7 +102,7 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{number(seconds / size)} {unit}"
 
-    return f"{seconds * 1e9:.0f} ns"
+    return f"{seconds * 1e9:.0f} ns" if seconds else "0"
 
 
 def report_dict(tables: Iterable[Table], machine: Machine) -> dict[str, object]:

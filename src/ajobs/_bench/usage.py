@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ("Usage",)
+__all__ = ("Usage", "resident")
 
 _PROC = Path("/proc")
 
@@ -19,8 +19,13 @@ _PROC = Path("/proc")
 class Usage:
     """Looks at this process and at its descendants from now on."""
 
-    def __init__(self) -> None:
-        """Begin; children that are there already are somebody else's."""
+    def __init__(self, resident_before: int = 0) -> None:
+        """Begin; children that are there already are somebody else's.
+
+        *resident_before*: What counts as this process's own memory. The allocator keeps what
+        was freed, so what is resident now may be left over from what was measured last.
+        """
+        self._left_over = resident() - resident_before
         self._others = set(_descendants(os.getpid()))
         self._knows_peak = False
         with suppress(OSError):
@@ -42,10 +47,16 @@ class Usage:
         if not self._knows_peak:
             return None
 
-        return sum(map(_peak_of, (os.getpid(), *self._ours())))
+        peaks = sum(_memory_of(pid, "VmHWM") for pid in (os.getpid(), *self._ours()))
+        return peaks - self._left_over
 
     def _ours(self) -> Iterator[int]:
         return (pid for pid in _descendants(os.getpid()) if pid not in self._others)
+
+
+def resident() -> int:
+    """Return the bytes that this process has in memory now; 0 where nobody tells."""
+    return _memory_of(os.getpid(), "VmRSS")
 
 
 def _descendants(ancestor: int) -> Iterator[int]:
@@ -79,10 +90,10 @@ def _cpu_of(pid: int) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def _peak_of(pid: int) -> int:
+def _memory_of(pid: int, field: str) -> int:
     with suppress(OSError):
         for line in (_PROC / str(pid) / "status").read_text(errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(field):
                 return int(line.split()[1]) * 1024
 
     return 0
