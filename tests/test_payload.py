@@ -105,6 +105,15 @@ class TestMatrix:
         assert isinstance(failure, PayloadError)
         assert "result" in str(failure)
 
+    async def test_D7_result_that_interrupts_when_it_is_pickled(
+        self, jobs: ajobs.Session, runner: Runner
+    ) -> None:
+        """As any interrupt in the job's code."""
+        failure = await reason(jobs.start(odd.acts_when_pickled, "interrupt", 0, runner=runner))
+
+        assert isinstance(failure, ajobs.JobAborted)
+        assert isinstance(failure.__cause__, KeyboardInterrupt)
+
     @pytest.mark.parametrize("act", HARMLESS)
     async def test_D7_result_when_it_is_loaded(
         self, jobs: ajobs.Session, runner: Runner, act: str

@@ -36,6 +36,16 @@ class KillsWhenPickled:
         kill()
 
 
+class KillsWhenFreed:
+    """Kills the process that lets go of it; it travels as something harmless."""
+
+    def __reduce__(self) -> Any:
+        return str, ("done",)
+
+    def __del__(self) -> None:
+        kill()
+
+
 def take(value: object) -> None:
     """Take anything: it never gets that far."""
 
@@ -82,6 +92,11 @@ def without_an_item() -> None:
 def with_an_unpicklable_result() -> KillsWhenPickled:
     """As its result is pickled."""
     return KillsWhenPickled()
+
+
+def with_a_deadly_result() -> KillsWhenFreed:
+    """As its result, which was pickled, is let go."""
+    return KillsWhenFreed()
 
 
 def in_the_result() -> bytes:
@@ -174,6 +189,7 @@ POINTS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
     "without an item": (without_an_item, (), {"input": [1]}),
     "without room": (without_room, (), {"output_limit": 10}),
     "as its result is pickled": (with_an_unpicklable_result, (), {}),
+    "as its result is let go": (with_a_deadly_result, (), {}),
     "in its result": (in_the_result, (), {}),
     "after its result": (after_the_result, (), {}),
     "with a child": (with_a_child, (), {}),
