@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         WorkerDied,
     )
     from ._foreach import Outcome, parallel_foreach
+    from ._foreach.job import ForeachJob
     from ._hosted import open_session
     from ._job import Job
     from ._reading import Receipt
@@ -71,6 +72,7 @@ __all__ = [
     "DeadlockError",
     "Emit",
     "ForeachErrors",
+    "ForeachJob",
     "ForeachTimeout",
     "InterpreterRunner",
     "InvalidTransition",
@@ -136,6 +138,7 @@ _HOMES = {
     "DeadlockError": "._errors",
     "Emit": "._runner",
     "ForeachErrors": "._errors",
+    "ForeachJob": "._foreach.job",
     "ForeachTimeout": "._errors",
     "InterpreterRunner": ".runners.interpreter",
     "InvalidTransition": "._errors",

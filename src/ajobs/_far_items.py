@@ -152,7 +152,7 @@ class _Work:
         if self._mark is None and mark is not None:
             self._mark = _open_mark(*mark)
 
-        if not self._is_watched and (len(opened) > 1 or self._limit < _INF):
+        if not self._is_watched:
             self._is_watched = True
             _thread.start_new_thread(self._watch, ())
 

@@ -29,7 +29,7 @@ from ._loop import Loop, current_loop
 from ._run import JobRun
 from ._runner import Runner
 from ._spec import JobOptions, JobSpec
-from ._starting import Starter
+from ._starting import J, Starter
 from ._state import JobState
 from ._unseen import UnseenFailures
 
@@ -195,12 +195,12 @@ class Session(Starter, JobTable):
         name = f" {self.name!r}" if self.name else ""
         return f"<Session{name} {self._phase}: {jobs}>"
 
-    def _add(self, runner: Runner, spec: JobSpec) -> Job[Any]:
+    def _add(self, runner: Runner, spec: JobSpec, make: type[J] = Job) -> J:  # type: ignore[assignment]  # as there
         context = copy_context()
         if current_host.get(None) is not self:
             context.run(current_host.set, self)
 
-        job: Job[Any] = Job(self._engine, runner, spec, context)
+        job = make(self._engine, runner, spec, context)
         self._table[job._id] = job
         if self._is_followed:
             self._show(job)

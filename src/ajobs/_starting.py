@@ -9,16 +9,27 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import (
+    AsyncIterable,
     AsyncIterator,
     Callable,
     Coroutine,
     Generator,
+    Iterable,
     Mapping,
     Sequence,
 )
 from inspect import CO_COROUTINE
 from types import FunctionType
-from typing import Any, Literal, NoReturn, TypeVar, TypeVarTuple, Unpack, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NoReturn,
+    TypeVar,
+    TypeVarTuple,
+    Unpack,
+    overload,
+)
 
 from ._checks import count, kind_of, one_of, seconds
 from ._errors import SessionClosed
@@ -30,7 +41,11 @@ from ._reading import Receipt
 from ._runner import Runner
 from ._spec import Input, JobOptions, JobSpec, StartOptions
 
+if TYPE_CHECKING:
+    from ._foreach.job import ForeachJob
+
 T = TypeVar("T")
+J = TypeVar("J", bound=Job[Any])
 Ts = TypeVarTuple("Ts")
 
 
@@ -38,6 +53,7 @@ class Starter(ABC):
     """What a session is to those who start jobs in it."""
 
     _loop: Loop
+    _stop_grace: float
 
     def __init__(self, defaults: JobOptions) -> None:
         """Start nothing yet; *defaults* are for jobs that do not say."""
@@ -47,8 +63,8 @@ class Starter(ABC):
         self._accepts = False
 
     @abstractmethod
-    def _add(self, runner: Runner, spec: JobSpec) -> Job[Any]:
-        """Make the job, and own it."""
+    def _add(self, runner: Runner, spec: JobSpec, make: type[J] = Job) -> J:  # type: ignore[assignment]  # mypy: no default for a type variable
+        """Make the job, of the class *make*, and own it."""
 
     @overload
     def start(
@@ -227,13 +243,74 @@ class Starter(ABC):
         script = Script(path, *argv, cwd=cwd, env=env, check=check)
         return self._start_in("script", script, options)
 
-    def _start_in(self, runner: str, fn: Callable[[], int], options: StartOptions) -> Job[int]:
-        unknown = [option for option in options if option not in StartOptions.__annotations__]
-        if unknown:
-            raise TypeError(
-                f"Session.start_{runner}() got an unexpected keyword argument {unknown[0]!r}"
-            )
+    def start_foreach(
+        self,
+        iterable: Iterable[Any] | AsyncIterable[Any],
+        fn: Callable[[Any], Any],
+        *,
+        throttle: float = 5,
+        max_per_second: float | None = None,
+        runner: str | Runner | None = None,
+        ordered: bool | None = None,
+        item_timeout: float | None = None,
+        on_error: Literal["raise", "continue", "return"] = "continue",
+        buffer: int | None = None,
+        **options: Unpack[StartOptions],
+    ) -> ForeachJob:
+        """Start `ajobs.parallel_foreach` as one job: PowerShell's ``-Parallel -AsJob``.
 
+        Results are the output of the job, while items run. It is Running from its first item
+        on, tells how far it is (`ForeachJob.counts`, `Job.progress`), and has the items that
+        run and those that failed as `Job.children`. Items that fail do not stop the others:
+        at the end the job is Failed with `ForeachErrors`. After a stop `Job.status_message`
+        says how many items did not run.
+
+        Args:
+            iterable: The items, as for `parallel_foreach`, like all up to *buffer*.
+            fn: Called with each item.
+            throttle: Most items that run at once. In the session it counts as one job.
+            max_per_second: Most items that start in a second.
+            runner: Where *fn* runs.
+            ordered: Whether output comes in the order of the input.
+            item_timeout: Seconds for each item.
+            on_error: What the failure of an item does.
+            buffer: How far items may be ahead of what the job has written.
+            **options: `name`, `timeout`, `output_limit`, `overflow` and `auto_remove` of
+                `start`; with an *output_limit* items wait until output is received, with
+                *auto_remove* the job writes no progress records of its own.
+
+        Raises:
+            TypeError: An argument is of the wrong sort.
+            ValueError: An argument is out of range.
+            SessionClosed: The session is not open, or stops its jobs already.
+        """
+        from ._foreach.job import ForeachJob, ForeachRunner, foreach_spec  # loaded on use
+        from ._foreach.plan import call_of
+
+        if not self._accepts or not self._loop.is_running_here:
+            self._refuse_start()
+
+        refuse_unknown("start_foreach", options)
+        if "input" in options:
+            raise TypeError("start_foreach() has no option input: the items are its input")
+
+        call = call_of(
+            iterable,
+            fn,
+            throttle=throttle,
+            max_per_second=max_per_second,
+            runner=runner,
+            ordered=ordered,
+            timeout=None,
+            item_timeout=item_timeout,
+            on_error=on_error,
+            buffer=buffer,
+        )
+        spec = foreach_spec(call, self._options(**options))
+        return self._add(ForeachRunner(self._stop_grace), spec, ForeachJob)
+
+    def _start_in(self, runner: str, fn: Callable[[], int], options: StartOptions) -> Job[int]:
+        refuse_unknown(f"start_{runner}", options)
         return self.start(fn, runner=runner, **options)
 
     def _refuse_start(self) -> NoReturn:
@@ -252,12 +329,12 @@ class Starter(ABC):
 
     def _options(
         self,
-        name: str | None,
-        timeout: float | None,
-        source: Input | None,
-        output_limit: int | None,
-        overflow: str | None,
-        auto_remove: bool,
+        name: str | None = None,
+        timeout: float | None = None,
+        input: Input | None = None,  # noqa: A002  # the word of the field
+        output_limit: int | None = None,
+        overflow: str | None = None,
+        auto_remove: bool = False,
     ) -> JobOptions:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a str, not {name!r:.80}")
@@ -265,16 +342,16 @@ class Starter(ABC):
         if overflow is not None:
             one_of(overflow, "overflow", ("wait", "error"))
 
-        if source is not None:
-            check_input(source)
-            if isinstance(source, Receipt):
-                source.attach()
+        if input is not None:
+            check_input(input)
+            if isinstance(input, Receipt):
+                input.attach()
 
         most = count(output_limit, "output_limit")
         return JobOptions(
             name,
             seconds(timeout, "timeout"),
-            source,
+            input,
             self._defaults.output_limit if most is None else most,
             overflow or self._defaults.overflow,
             bool(auto_remove),
@@ -313,3 +390,10 @@ def refuse_keywords(fn: object, keywords: dict[str, object]) -> NoReturn:
         f"start() has no option {', '.join(keywords)}; keyword arguments for the function go "
         f"through functools.partial: start(partial({name}, {given}))"
     )
+
+
+def refuse_unknown(verb: str, options: StartOptions) -> None:
+    """Raise for options that *verb* has not, as Python does where it knows them all."""
+    for option in options:
+        if option not in StartOptions.__annotations__:
+            raise TypeError(f"Session.{verb}() got an unexpected keyword argument {option!r}")

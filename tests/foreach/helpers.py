@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 
+import anyio
+
 from ajobs._context import WRITTEN, JobContext
 from ajobs._records import Stream
 
@@ -31,3 +33,21 @@ class FakeCaller(JobContext):
     def cleanup(self) -> Iterator[None]:
         """Shield nothing."""
         yield
+
+
+class Gate:
+    """Items that wait for a gate to open; those in *failing* raise then."""
+
+    def __init__(self, *failing: int) -> None:
+        self.failing = failing
+        self.begun: list[int] = []
+        self.opened = anyio.Event()
+
+    async def __call__(self, item: int) -> int:
+        """Wait, then give *item*."""
+        self.begun.append(item)
+        await self.opened.wait()
+        if item in self.failing:
+            raise ValueError(f"item {item} is bad")
+
+        return item

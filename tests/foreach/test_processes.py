@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -251,6 +252,13 @@ class TestTime:
 
         assert sorted(came) == list(range(4000))
         assert came[-1] == 3
+
+    async def test_nothing_waits_behind_a_slow_item(self, runner: ProcessRunner) -> None:
+        """Not even where that item came alone, before it was known how long items take."""
+        items = [3600.0, *[0.0] * 40]
+        async with parallel_foreach(items, time.sleep, runner=runner, throttle=2) as results:
+            for _ in range(40):
+                await anext(results)
 
     async def test_early_leave(self, runner: ProcessRunner) -> None:
         """A consumer that has enough leaves at once."""

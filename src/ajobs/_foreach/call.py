@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterable
 from collections.abc import Iterator as SyncIterator
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
-from .._checks import Kind, command_of, count, kind_of, limit, one_of, seconds
-from .._loop import current_loop
+from .._checks import command_of
+from .._loop import Loop, current_loop
 from .._runner import Runner
-from .._spec import JobSpec
-from ..runners.task import TaskRunner
-from ..runners.thread import ThreadRunner
 from .iteration import ResultIterator, iterate
+from .plan import Call, call_of
 from .results import Outcome
-from .run import Place, Plan, Run
-from .source import check_iterable
-from .tasks import TaskPlace
-from .threads import ThreadPlace
+from .run import Run
 
 __all__ = ("Foreach", "Outcome", "parallel_foreach")
 
@@ -37,22 +31,9 @@ class Foreach(ResultIterator[R]):
     ``async for`` while items are running. In a session ``async for`` does without the block.
     """
 
-    # Until the plan has been checked there is nothing to await.
-    _is_used = True
-
-    def __init__(self, plan: Plan, *, is_ours: bool) -> None:
-        """Keep *plan*; nothing runs yet. Made by `parallel_foreach`.
-
-        *is_ours*: The runner was made for this call, which opens and closes it.
-        """
-        self._plan = plan
-        self._is_ours = is_ours
-        self._spec: JobSpec | None = None
-        if not isinstance(plan.runner, TaskRunner | ThreadRunner):
-            from .far import spec_for
-
-            self._spec = spec_for(plan, plan.runner)
-
+    def __init__(self, call: Call) -> None:
+        """Keep *call*; nothing runs yet. Made by `parallel_foreach`."""
+        self._call = call
         self._run: Run | None = None
         self._is_entered = False
         self._is_used = False
@@ -60,7 +41,7 @@ class Foreach(ResultIterator[R]):
     def __del__(self) -> None:
         if not self._is_used:
             warnings.warn(
-                f"parallel_foreach({command_of(self._plan.fn)}) was never awaited, entered or "
+                f"parallel_foreach({command_of(self._call.plan.fn)}) was never awaited, entered or "
                 f"iterated: nothing of it ran",
                 RuntimeWarning,
                 stacklevel=2,
@@ -68,7 +49,7 @@ class Foreach(ResultIterator[R]):
             )
 
     def __repr__(self) -> str:
-        name = command_of(self._plan.fn)
+        name = command_of(self._call.plan.fn)
         run = self._run
         if run is None:
             return f"<parallel_foreach {name} not started>"
@@ -109,7 +90,7 @@ class Foreach(ResultIterator[R]):
             return self
 
         self._claim()
-        iterator = iterate(self._plan, self._place)
+        iterator = iterate(self._call)
         self._run = iterator.run
         return iterator
 
@@ -117,28 +98,19 @@ class Foreach(ResultIterator[R]):
         self._claim()
         loop = current_loop()
         loop.protect(Foreach, ResultIterator)  # the ways in: what they call is covered
-        self._run = run = Run(self._plan, loop, is_streamed=is_streamed)
+        self._run = run = self._make_run(loop, is_streamed=is_streamed)
         await loop.open()
-        run.start(self._place(run))
+        run.start(self._call.place(run))
         return run
+
+    def _make_run(self, loop: Loop, *, is_streamed: bool) -> Run:
+        return Run(self._call.plan, loop, is_streamed=is_streamed)
 
     def _claim(self) -> None:
         if self._is_used:
             raise RuntimeError("this parallel_foreach has been used: call parallel_foreach again")
 
         self._is_used = True
-
-    def _place(self, run: Run) -> Place:
-        match self._plan.runner:
-            case ThreadRunner() as runner:
-                return ThreadPlace(run, runner)
-            case TaskRunner():
-                return TaskPlace(run)
-            case runner:
-                from .far import FarPlace
-
-                assert self._spec is not None
-                return FarPlace(run, runner, self._spec, is_ours=self._is_ours)
 
 
 class ForeachOptions(TypedDict, total=False):
@@ -289,64 +261,17 @@ def parallel_foreach(
         ForeachTimeout: The whole took longer than *timeout*.
         ForeachErrors: Items failed, under "continue".
     """
-    check_iterable(iterable)
-    kind = kind_of(fn)
-    one_of(on_error, "on_error", ("raise", "continue", "return"))
-    if ordered is not None and not isinstance(ordered, bool):
-        raise TypeError(f"ordered must be True, False or None, not {ordered!r:.80}")
-
-    if max_per_second is not None and not 0 < seconds(max_per_second, "max_per_second") < math.inf:
-        raise ValueError(f"max_per_second must be more than 0, not {max_per_second!r}")
-
-    plan = Plan(
-        iterable=iterable,
-        fn=fn,
-        kind=kind,
-        runner=_runner_for(fn, kind, runner),
-        throttle=limit(throttle, "throttle"),
-        per_second=max_per_second,
-        ordered=ordered,
-        timeout=seconds(timeout, "timeout"),
-        item_timeout=seconds(item_timeout, "item_timeout", zero=False),
-        on_error=on_error,
-        buffer=count(buffer, "buffer", least=0),
+    return Foreach(
+        call_of(
+            iterable,
+            fn,
+            throttle=throttle,
+            max_per_second=max_per_second,
+            runner=runner,
+            ordered=ordered,
+            timeout=timeout,
+            item_timeout=item_timeout,
+            on_error=on_error,
+            buffer=buffer,
+        )
     )
-    return Foreach(plan, is_ours=not isinstance(runner, Runner))
-
-
-def _runner_for(fn: Callable[..., object], kind: Kind, runner: object) -> Runner:
-    """Return the runner object that *runner* and the sort of *fn* ask for."""
-    if runner is None:
-        runner = "task" if kind.is_async else "thread"
-
-    if isinstance(runner, str):
-        return _runner_named(runner, fn)
-
-    if not isinstance(runner, Runner):
-        raise TypeError(f"runner must be None, a name or a Runner, not {runner!r:.80}")
-
-    if isinstance(runner, TaskRunner):
-        runner.check(JobSpec(fn))
-
-    return runner
-
-
-def _runner_named(name: str, fn: Callable[..., object]) -> Runner:
-    one_of(name, "runner", ("task", "thread", "process", "interpreter"))
-    if name == "process":
-        # Loaded for those who want it: processes need much that tasks and threads do not.
-        from ..runners.process import ProcessRunner
-
-        return ProcessRunner()
-
-    if name == "interpreter":
-        from ..runners.interpreter import InterpreterRunner
-
-        return InterpreterRunner()
-
-    if name == "thread":
-        return ThreadRunner()
-
-    runner = TaskRunner()
-    runner.check(JobSpec(fn))
-    return runner

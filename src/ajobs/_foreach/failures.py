@@ -39,7 +39,7 @@ class Failures:
     def add(self, index: int, item: object, error: Exception) -> None:
         """Note that an item has failed."""
         self.count += 1
-        _cut_traceback(error)
+        cut_traceback(error)
         if self._on_error == "return" or len(self._kept) == KEPT:
             return
 
@@ -69,7 +69,8 @@ class Failures:
         if isinstance(final, Exception) and group_it:
             kept.append(final)
 
-        group = report(f"{self.count} items of parallel_foreach failed", kept)
+        items = "1 item" if self.count == 1 else f"{self.count:,} items"
+        group = report(f"{items} of parallel_foreach failed", kept)
         if final is None or group_it:
             return group
 
@@ -113,7 +114,7 @@ def failure_of(
     return judge(None, raised, cancelled)[1]
 
 
-def _cut_traceback(error: BaseException) -> None:
+def cut_traceback(error: BaseException) -> None:
     """Cut our own frames off the front: they help nobody, and hold on to the worker."""
     frames: TracebackType | None = error.__traceback__
     while frames is not None and _is_ours(frames.tb_frame.f_globals):

@@ -8,6 +8,7 @@ has not begun is kept track of here: when it dies, only what it had begun is los
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ from .._spec import JobOptions, JobSpec
 from .far_worker import Batch, FarWorker, late
 from .marks import Marks
 from .results import Outcome
-from .run import Place, Plan, Run
+from .run import AtWork, Place, Plan, Run
 from .sizing import fair_share, next_size
 
 #: Seconds of work in a batch: what it costs to send one is some hundred microseconds.
@@ -125,6 +126,9 @@ class FarPlace(Place):
         self._workers.discard(worker)
         lost = worker.take_lost()
         if run.is_stopping:
+            for index, _ in lost.begun:
+                run.item_stopped(index)
+
             if not self._workers:
                 self._closing.set()
 
@@ -137,7 +141,10 @@ class FarPlace(Place):
                 run.give_up(error)
 
         for index, item in lost.begun:
-            run.item_failed(index, item, lost.error_for(index, error, run.plan.item_timeout))
+            if index in run.told:
+                run.item_stopped(index)
+            else:
+                run.item_failed(index, item, lost.error_for(index, error, run.plan.item_timeout))
 
         self._returned.extendleft(reversed(lost.rest))
         run.check_over()
@@ -150,6 +157,18 @@ class FarPlace(Place):
 
         if not self._workers:
             self._closing.set()
+
+    def at_work(self) -> Iterator[AtWork]:
+        for worker in self._workers:
+            running = worker.at_work()
+            if running is not None:
+                yield running
+
+    def stop_item(self, index: int, deadline: float) -> None:
+        for worker in tuple(self._workers):
+            running = worker.at_work()
+            if running is not None and running.index == index:
+                worker.end_item(index, deadline)
 
     # Batches
 

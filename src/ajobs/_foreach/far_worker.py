@@ -23,7 +23,7 @@ from .._runner import LeftBehind, Runner
 from .._spec import JobSpec
 from .items import LEVELS, LOGGER
 from .marks import Marks
-from .run import STOP_GRACE, Run
+from .run import STOP_GRACE, AtWork, Run
 
 #: Seconds without an item after which a worker is given back to its runner, for others.
 IDLE: Final = 0.1
@@ -36,14 +36,16 @@ class Batch:
         first: The index of the first item.
         items: The items, kept until they have ended.
         seen: How many of them have ended, as far as is known here.
+        sent: When a worker took it, by the loop's clock.
     """
 
-    __slots__ = ("first", "items", "seen")
+    __slots__ = ("first", "items", "seen", "sent")
 
     def __init__(self, first: int, items: list[Any]) -> None:
         self.first = first
         self.items = items
         self.seen = 0
+        self.sent = math.inf
 
     def cut(self, count: int) -> Batch:
         """Take away what comes after the first *count* items."""
@@ -63,24 +65,26 @@ class Lost:
     Attributes:
         begun: Index and item of those that it had begun.
         rest: Batches of those that it had not.
-        late_index: The item for whose lateness it was ended.
+        ended_for: The item for which it was ended; -1 if it was not.
+        is_late: That item had overrun its limit.
     """
 
-    def __init__(self, late_index: int) -> None:
+    def __init__(self, ended_for: int, *, is_late: bool) -> None:
         self.begun: list[tuple[int, Any]] = []
         self.rest: list[Batch] = []
-        self.late_index = late_index
+        self.ended_for = ended_for
+        self.is_late = is_late
 
     def error_for(self, index: int, error: BaseException | None, limit: float) -> Exception:
         """Return the failure of item *index*: an error of its own for each."""
-        if index == self.late_index:
+        if index == self.ended_for and self.is_late:
             return late(index, limit)
 
         if isinstance(error, WorkerDied):
             return WorkerDied(str(error), error.returncode, error.stderr)
 
-        if self.late_index >= 0:
-            return WorkerDied("the result was lost with the worker, whose next item took too long")
+        if self.ended_for >= 0:
+            return WorkerDied("the result was lost with the worker, whose next item was ended")
 
         return JobAborted(f"the worker ended before the item did: {error!r}")
 
@@ -134,7 +138,8 @@ class FarWorker:
         self._batches: dict[int, Batch] = {}
         self._is_begun = self._is_ending = False
         self._index = -1
-        self._late_index = -1
+        self._ended_for = -1
+        self._is_late = False
         self._wanted: anyio.Event | None = None
         self._timer: Timer | None = None
         self._on_stop: list[Callable[[], object]] = []
@@ -186,7 +191,7 @@ class FarWorker:
 
     def take_lost(self) -> Lost:
         """Return what it had, and give back its mark."""
-        lost = Lost(self._late_index)
+        lost = Lost(self._ended_for, is_late=self._is_late)
         mark = self._place.marks.give_back(self._slot)
         for batch in self._batches.values():
             end = batch.first + len(batch.items)
@@ -219,11 +224,11 @@ class FarWorker:
         """Do the same."""
         place = self._place
         while not self._is_ending:
-            # With long items a batch that waited here could have been run by somebody else.
-            found = place.next_batch() if not self._batches or place.is_quick else None
+            found = place.next_batch() if self._may_have_more() else None
             if found is not None:
                 number, batch, parcel = found
                 self._batches[number] = batch
+                batch.sent = self._run.loop.time()
                 self._limit_item(0.0, TICK + 0.5)
                 place.wake()
                 return number, batch.first, parcel, place.marks.address(self._slot)
@@ -241,6 +246,14 @@ class FarWorker:
         self._is_ending = True
         raise StopAsyncIteration
 
+    def _may_have_more(self) -> bool:
+        # Behind long items a batch that waited here could have been run by somebody else.
+        if not self._place.is_quick:
+            return not self._batches
+
+        since = self._run.loop.time() - TICK
+        return all(batch.sent > since for batch in self._batches.values())
+
     def _limit_item(self, taken: float, slack: float) -> None:
         """See to it that the running item ends; it has run for *taken* seconds already."""
         limit = self._run.plan.item_timeout
@@ -254,14 +267,29 @@ class FarWorker:
         self._timer = self._run.loop.call_at(due, self._item_is_late)
 
     def _item_is_late(self) -> None:
+        running = self.at_work()
+        if running is not None:
+            self._is_late = True
+            self.end_item(running.index, self._run.loop.time() + STOP_GRACE)
+
+    def at_work(self) -> AtWork | None:
+        """Return the item that runs there, as far as is known here."""
+        mark = self._place.marks.read(self._slot)
         for batch in self._batches.values():
-            mark = self._place.marks.read(self._slot)
             position = batch.seen if mark is None else max(batch.seen, mark - 1 - batch.first)
             if position < len(batch.items):
-                self._late_index = batch.first + position
-                self.end(self._run.loop.time() + STOP_GRACE)
+                # What was before it in its batch took no time to speak of.
+                seconds = self._run.loop.time() - batch.sent
+                return AtWork(batch.first + position, batch.items[position], seconds)
 
-            return
+            break
+
+        return None
+
+    def end_item(self, index: int, deadline: float) -> None:
+        """End it together with its item *index*, which is the one that runs."""
+        self._ended_for = index
+        self.end(deadline)
 
     # Its output: what a runner asks of an `Emit`
 

@@ -6,7 +6,6 @@ iterator at any point, and nothing can be waited for there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
 import anyio
@@ -15,7 +14,8 @@ from .._errors import SessionClosed
 from .._guests import Guest, current_host
 from .._loop import current_loop
 from .items import LOGGER
-from .run import Place, Plan, Run
+from .plan import Call
+from .run import Run
 
 R = TypeVar("R")
 
@@ -44,16 +44,16 @@ class ResultIterator(Generic[R]):
         return value
 
 
-def iterate(plan: Plan, make_place: Callable[[Run], Place]) -> HostedIterator[Any]:
-    """Start *plan* in the session of the calling code.
+def iterate(call: Call) -> HostedIterator[Any]:
+    """Start *call* in the session of the calling code.
 
     Raises:
         RuntimeError: The code is in no session that could hold it.
     """
     host = current_host.get(None)
     if host is not None:
-        run = HostedRun(plan, current_loop(), is_streamed=True)
-        guest = Hosting(run, make_place)
+        run = HostedRun(call.plan, current_loop(), is_streamed=True)
+        guest = Hosting(run, call)
         run.guest = guest
         if host.take_in(guest):
             return HostedIterator(run)
@@ -68,9 +68,9 @@ def iterate(plan: Plan, make_place: Callable[[Run], Place]) -> HostedIterator[An
 class Hosting(Guest):
     """The task that holds a run open."""
 
-    def __init__(self, run: Run, make_place: Callable[[Run], Place]) -> None:
+    def __init__(self, run: Run, call: Call) -> None:
         self._run = run
-        self._make_place = make_place
+        self._call = call
         self._closing = anyio.Event()
         self.has_ended = anyio.Event()
         self.is_cut_off = False
@@ -79,7 +79,7 @@ class Hosting(Guest):
         run = self._run
         run.loop.protect(ResultIterator, HostedIterator)
         await run.loop.open()
-        run.start(self._make_place(run))
+        run.start(self._call.place(run))
         try:
             await self._closing.wait()
         finally:

@@ -10,7 +10,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from typing import Any, Final, NamedTuple
 
@@ -53,6 +53,20 @@ class Plan(NamedTuple):
     buffer: int | None
 
 
+class AtWork(NamedTuple):
+    """An item that runs now.
+
+    Attributes:
+        index: Its place in the input.
+        item: The item itself.
+        seconds: How long it has run, as far as its place knows.
+    """
+
+    index: int  # type: ignore[assignment]  # the field, not the method of tuples
+    item: Any
+    seconds: float
+
+
 class Place(ABC):
     """Where items run."""
 
@@ -69,8 +83,16 @@ class Place(ABC):
         """Note that there is room for results again."""
 
     @abstractmethod
+    def at_work(self) -> Iterator[AtWork]:
+        """Iterate over the items that run now."""
+
+    @abstractmethod
     def stop(self) -> None:
         """End every item; what runs may take the grace for its cleanup."""
+
+    @abstractmethod
+    def stop_item(self, index: int, deadline: float) -> None:
+        """End one item, if it runs; it may take until *deadline* for its cleanup."""
 
 
 class Run:
@@ -82,6 +104,8 @@ class Run:
         ahead: Items taken, running or with a result that the consumer has not got; the
             `window` bounds it.
         waiter: Set while the consumer waits for a result.
+        is_timed: Somebody wants to know since when each item runs.
+        told: Items that were told to end, one by one.
     """
 
     __slots__ = (
@@ -100,6 +124,7 @@ class Run:
         "is_held",
         "is_over",
         "is_stopping",
+        "is_timed",
         "look_ahead",
         "loop",
         "place",
@@ -109,6 +134,7 @@ class Run:
         "source",
         "stop_deadline",
         "taken",
+        "told",
         "waiter",
         "window",
     )
@@ -133,6 +159,8 @@ class Run:
         self._over = anyio.Event()
         self.is_stopping = False
         self.is_held = False
+        self.is_timed = plan.item_timeout < math.inf
+        self.told: set[int] = set()
         self.stop_deadline = math.inf
         self._room: anyio.Event | None = None
         self.failures = Failures(plan.on_error)
@@ -349,7 +377,7 @@ class Run:
         """Deal with an item that ended by an exception of its own making."""
         cancelled = self.loop.cancelled
         failure: BaseException | None
-        if self.is_stopping:
+        if self.is_stopping or index in self.told:
             failure = judge(Demand.STOP, raised, cancelled)[1]
         else:
             is_stopped = self.caller is not None and self.caller.stop_requested()
@@ -358,9 +386,14 @@ class Run:
         if isinstance(failure, Exception):
             self.item_failed(index, item, failure)
         else:
-            self.end(index)
+            self.item_stopped(index)
             if failure is not None:
                 self.give_up(failure)
+
+    def item_stopped(self, index: int) -> None:
+        """Deal with an item that was stopped."""
+        self.end(index)
+        self.told.discard(index)
 
     def item_failed(self, index: int, item: object, error: Exception) -> None:
         """Deal with the failure of an item, which has ended, as `on_error` says."""
@@ -406,16 +439,24 @@ class Run:
             )
         )
 
+    def stop_item(self, index: int, deadline: float) -> None:
+        """End one item, if it runs, until *deadline* at the latest."""
+        self.told.add(index)
+        self.place.stop_item(index, deadline)
+
+    @property
+    def total(self) -> int | None:
+        """How many items there are; None when nobody knows."""
+        if self.source.size != math.inf:
+            return int(self.source.size)
+
+        return self.taken + self.source.waiting if self.source.is_dry else None
+
     @property
     def not_run(self) -> int | None:
         """How many items have not ended; None when nobody knows how many there are."""
-        if self.source.size != math.inf:
-            return max(0, int(self.source.size) - self.ended)
-
-        if self.source.is_dry:
-            return self.taken + self.source.waiting - self.ended
-
-        return None
+        total = self.total
+        return None if total is None else max(0, total - self.ended)
 
     def finish(self) -> None:
         """Tell the consumer that nothing comes any more."""
@@ -423,14 +464,14 @@ class Run:
         self._over.set()
         self.wake_consumer()
 
-    def stop(self) -> None:
-        """Take no more items and end those that run."""
+    def stop(self, deadline: float | None = None) -> None:
+        """Take no more items and end those that run, until *deadline* at the latest."""
         if self.is_stopping:
             return
 
         self.is_stopping = True
         self.window = -math.inf
-        self.stop_deadline = self.loop.time() + STOP_GRACE
+        self.stop_deadline = self.loop.time() + STOP_GRACE if deadline is None else deadline
         self.place.stop()
         self.give_room()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Generator, Iterator
 from contextlib import aclosing, contextmanager
 from time import perf_counter
 from typing import Any, Final
@@ -25,7 +25,7 @@ from .._loop import Timer
 from .._state import Demand, judge
 from .items import LOGGER, ItemContext, name_of
 from .results import Outcome
-from .run import NOTHING, STOP_GRACE, Place, Run
+from .run import NOTHING, STOP_GRACE, AtWork, Place, Run
 
 #: Seconds that a worker may go on without a look at what else the loop has to do.
 TURN: Final = 0.005
@@ -95,6 +95,17 @@ class TaskPlace(Place):
         if self.workers:
             self.run.loop.call_at(self.run.stop_deadline, self._complain)
 
+    def at_work(self) -> Iterator[AtWork]:
+        now = self.run.loop.time()
+        for worker in self.workers:
+            if worker.index >= 0:
+                yield AtWork(worker.index, worker.item, now - worker.started)
+
+    def stop_item(self, index: int, deadline: float) -> None:
+        for worker in self.workers:
+            if worker.index == index:
+                worker.end_item(deadline)
+
     def _complain(self) -> None:
         # A task cannot be left behind, so all that is left to do is to say who holds the exit.
         for worker in self.workers:
@@ -108,13 +119,14 @@ class TaskWorker(ItemContext):
     __slots__ = (
         "_has_results",
         "_is_late",
+        "_is_odd",
         "_place",
         "_run",
         "_shields",
-        "_started",
         "_task",
         "is_done",
         "scope",
+        "started",
     )
 
     def __init__(self, place: TaskPlace) -> None:
@@ -124,7 +136,8 @@ class TaskWorker(ItemContext):
         self._shields: set[CancelScope] = set()
         self._has_results = False
         self._is_late = False
-        self._started = math.inf
+        self._is_odd = False
+        self.started = math.inf
         self._task = place.run.loop.current_task()
         self.scope = CancelScope()
         self.is_done = False
@@ -136,6 +149,7 @@ class TaskWorker(ItemContext):
         fn = plan.fn if plan.kind is Kind.COROUTINE else self._each
         outcomes = plan.on_error == "return"
         limits = self._place.limits
+        is_timed = run.is_timed
         only = run.results.only
         base = run.base.copy()
         base.run(enter_context, self)
@@ -146,8 +160,8 @@ class TaskWorker(ItemContext):
         while (item := run.take()) is not NOTHING:
             self.item = item
             index = self.index = run.taken - 1
-            if limits is not None:
-                self._started = run.loop.time()
+            if is_timed:
+                self.started = run.loop.time()
 
             try:
                 context = base.copy()
@@ -164,7 +178,7 @@ class TaskWorker(ItemContext):
                 if not self._ended_by(exc):
                     return
             else:
-                if self._has_results or limits is not None or is_spoiled():
+                if self._is_odd or limits is not None or is_spoiled():
                     if not self._ended_with(value):
                         return
                 else:
@@ -180,6 +194,7 @@ class TaskWorker(ItemContext):
                 if burst == 1:
                     turn_end = now + TURN
                 elif now > turn_end:
+                    self.index = -1
                     await cancel_shielded_checkpoint()
                     burst, look_at = 0, 1
 
@@ -216,7 +231,7 @@ class TaskWorker(ItemContext):
 
     def _is_fit(self) -> bool:
         """Get ready for the next item; False when this scope, or task, is not fit for one."""
-        self._has_results = self._is_late = False
+        self._has_results = self._is_late = self._is_odd = False
         self.index = -1
         self.item = None
         self.is_done = bool(self._task.is_spoiled()) or self._run.loop.one_job_per_task
@@ -226,7 +241,7 @@ class TaskWorker(ItemContext):
         """Give each value of an async generator as a result."""
         run = self._run
         index = self.index
-        self._has_results = True
+        self._has_results = self._is_odd = True
         count = 0
         async with aclosing(run.plan.fn(item)) as values:
             async for value in values:
@@ -242,13 +257,13 @@ class TaskWorker(ItemContext):
     def _on_block(self) -> None:
         limits = self._place.limits
         if limits is not None:
-            limits.watch(self, self._started)
+            limits.watch(self, self.started)
 
         self._place.wake()
 
     def _overran(self) -> bool:
         limit = self._run.plan.item_timeout
-        return self._is_late or self._run.loop.time() - self._started > limit
+        return self._is_late or self._run.loop.time() - self.started > limit
 
     def _timeout_error(self, own: BaseException | None) -> ItemTimeout:
         error = ItemTimeout(
@@ -260,13 +275,15 @@ class TaskWorker(ItemContext):
     def expire(self) -> None:
         """End the current item: its time is over."""
         self._is_late = True
-        self._end_item(self._run.loop.time() + STOP_GRACE)
+        self.end_item(self._run.loop.time() + STOP_GRACE)
 
     def stop(self) -> None:
         """End the current item: the run is being stopped."""
-        self._end_item(self._run.stop_deadline)
+        self.end_item(self._run.stop_deadline)
 
-    def _end_item(self, deadline: float) -> None:
+    def end_item(self, deadline: float) -> None:
+        """End the current item, until *deadline* at the latest."""
+        self._is_odd = True
         for shield in self._shields:
             shield.deadline = min(shield.deadline, deadline)
 
@@ -276,7 +293,7 @@ class TaskWorker(ItemContext):
 
     def _result(self, value: object) -> Awaitable[None]:
         run = self._run
-        self._has_results = True
+        self._has_results = self._is_odd = True
         run.add(self.index, self.item, value)
         if not run.is_crowded(self.index):
             return WRITTEN
@@ -290,7 +307,8 @@ class TaskWorker(ItemContext):
         return _Room(run, self.index)
 
     def stop_requested(self) -> bool:
-        if self._is_late or self._run.is_stopping:
+        run = self._run
+        if self._is_late or run.is_stopping or self.index in run.told:
             return True
 
         return self._caller is not None and self._caller.stop_requested()

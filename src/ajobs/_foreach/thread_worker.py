@@ -210,6 +210,7 @@ class ThreadWorker(ItemContext):
 
             self.batch = None
             self.item = None
+            self.started = math.inf
             batch.seconds = perf_counter() - began
             self._exchange.done.append(batch)
             self._exchange.poke()
@@ -218,12 +219,15 @@ class ThreadWorker(ItemContext):
         plan = self._run.plan
         fn = plan.fn if plan.kind is Kind.PLAIN else self._each
         outcomes = plan.on_error == "return"
-        limited = plan.item_timeout < math.inf
+        is_timed = self._run.is_timed
         copy = self._context().copy
         take = batch.items.popleft
         give = batch.values.append
         self.index = batch.first - 1
         while True:
+            if is_timed:
+                self.started = math.inf
+
             try:
                 item = take()
             except IndexError:
@@ -231,7 +235,7 @@ class ThreadWorker(ItemContext):
 
             self.index += 1
             self.item = item
-            if limited:
+            if is_timed:
                 self.started = perf_counter()
 
             try:
@@ -251,6 +255,7 @@ class ThreadWorker(ItemContext):
         self.index = batch.first - 1
         while batch.items:
             item = batch.items.popleft()
+            self.started = math.inf
             self.index += 1
             self.item = item
             self.started = perf_counter()
@@ -346,7 +351,8 @@ class ThreadWorker(ItemContext):
                 self._result(value)
 
     def stop_requested(self) -> bool:
-        if self._run.is_stopping or self.late_index == self.index:
+        index = self.index
+        if self._run.is_stopping or self.late_index == index or index in self._run.told:
             return True
 
         return self._caller is not None and self._caller.stop_requested()
@@ -355,6 +361,13 @@ class ThreadWorker(ItemContext):
         return nullcontext()
 
     # From the loop
+
+    def look(self) -> tuple[int, Any, float] | None:
+        """Return index, item and start of what it runs; None if it is between two items."""
+        started = self.started
+        index, item = self.index, self.item
+        is_settled = started != math.inf and self.started == started
+        return (index, item, started) if is_settled else None
 
     def expire(self, index: int) -> None:
         """Tell item *index*, if it still runs, that its time is over."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import deque
+from collections.abc import Iterator
 from functools import partial
 from time import perf_counter
 from typing import Any, Final
@@ -21,7 +22,7 @@ from .._errors import ItemTimeout, JobStuck
 from .._loop import Timer
 from ..runners.thread import ThreadRunner
 from .items import LOGGER, name_of
-from .run import STOP_GRACE, Place, Run
+from .run import STOP_GRACE, AtWork, Place, Run
 from .sizing import fair_share, next_size
 from .thread_worker import END, REPORTED, Batch, Exchange, Failed, ThreadWorker
 
@@ -206,8 +207,12 @@ class ThreadPlace(Place):
             self._size = 1
 
     def _look_at(self, worker: ThreadWorker, now: float, limit: float) -> None:
-        batch, index, item = worker.batch, worker.index, worker.item
-        if batch is None or now - worker.started <= limit or worker.index != index:
+        batch, found = worker.batch, worker.look()
+        if batch is None or found is None:
+            return
+
+        index, item, started = found
+        if now - started <= limit:
             return
 
         if worker.late_index != index:
@@ -216,7 +221,7 @@ class ThreadPlace(Place):
                 worker.expire(index)
                 error = ItemTimeout(f"item {index} ran longer than item_timeout={limit:g} s")
                 self.run.item_failed(index, item, error)
-        elif now - worker.started > limit + STOP_GRACE:
+        elif now - started > limit + STOP_GRACE:
             self._leave(worker)
             self._requeue_rest(batch)
             self._at_work.pop(batch, None)
@@ -224,6 +229,20 @@ class ThreadPlace(Place):
                 self.run.give_up(
                     JobStuck(f"{self._left} threads are busy with items that do not end")
                 )
+
+    def at_work(self) -> Iterator[AtWork]:
+        now = perf_counter()
+        for worker in tuple(self.workers):
+            found = worker.look()
+            if found is not None:
+                index, item, started = found
+                if index != worker.late_index:
+                    yield AtWork(index, item, now - started)
+
+    def stop_item(self, index: int, deadline: float) -> None:
+        for worker in self.workers:
+            if worker.index == index:
+                worker.stop()
 
     # Threads
 
