@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import anyio
@@ -368,3 +369,22 @@ def test_any_mixture_keeps_the_throttle(  # noqa: C901 - kinds of jobs
         assert all(job.is_finished for job in jobs)
 
     anyio.run(main, backend=backend)
+
+
+async def test_G11_queued_job_is_a_small_record() -> None:
+    """A job that waits for its turn has no task, and takes less than a KiB."""
+    async with ajobs.Session(throttle=1) as jobs:
+        jobs.start(anyio.sleep_forever)
+        await anyio.wait_all_tasks_blocked()
+        tasks = len(anyio.get_running_tasks())
+        tracemalloc.start()
+        try:
+            queued = [jobs.start(forever) for _ in range(10_000)]
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        await checkpoint()
+        assert tasks == len(anyio.get_running_tasks())
+        assert grown < 1024 * len(queued)
+        await jobs.stop(jobs)

@@ -170,7 +170,7 @@ class TestInput:
         assert await place.foreach(receive, double) == [0, 2, 4, 6, 8]
         assert receive.statistics().open_receive_streams == 0
 
-    async def test_endless_input(self, place: Place) -> None:
+    async def test_G1_endless_input(self, place: Place) -> None:
         """G1, D45: an input without an end is pulled as far as it is needed."""
         pulled = 0
 
@@ -184,7 +184,7 @@ class TestInput:
         assert len(taken) == 20
         assert pulled <= 20 + 3 + 4
 
-    async def test_endless_async_input(self, place: Place) -> None:
+    async def test_G1_endless_async_input(self, place: Place) -> None:
         """G1: the same for an async one, which is closed when it is no longer needed."""
         closed = False
         pulled = 0
@@ -241,7 +241,7 @@ class TestInput:
 
     @pytest.mark.parametrize("at", [0, 3, 9])
     @pytest.mark.parametrize("is_async", [False, True])
-    async def test_input_raises(self, place: Place, at: int, is_async: bool) -> None:
+    async def test_G3_input_raises(self, place: Place, at: int, is_async: bool) -> None:
         """G3: the error of the input is raised once, with a note; nothing is pulled after it."""
 
         def broken() -> Iterator[int]:
@@ -259,7 +259,7 @@ class TestInput:
         assert any("input of parallel_foreach failed" in n for n in caught.value.__notes__)
 
     @pytest.mark.parametrize("on_error", ["continue", "return"])
-    async def test_input_raises_and_items_go_on(self, place: Place, on_error: str) -> None:
+    async def test_G3_input_raises_and_items_go_on(self, place: Place, on_error: str) -> None:
         """G3: where errors stop nothing, the items that were taken are finished first."""
 
         def broken() -> Iterator[int]:
@@ -333,7 +333,7 @@ class TestLimits:
         assert given == 60
         assert most <= 3 + buffer
 
-    async def test_throttle_is_kept(self, place: Place) -> None:
+    async def test_G2_throttle_is_kept(self, place: Place) -> None:
         """G2: no more items run at once than *throttle*."""
         running = most = 0
         lock = threading.Lock()
@@ -364,7 +364,7 @@ class TestLimits:
         with anyio.fail_after(5):
             assert await place.foreach("a", identity, max_per_second=0.01) == ["a"]
 
-    async def test_nested_calls(self, place: Place) -> None:
+    async def test_G10_nested_calls(self, place: Place) -> None:
         """G10: calls inside items, three deep and one at a time, do not wait for each other."""
 
         async def level(depth: int) -> list[Any]:
@@ -378,7 +378,7 @@ class TestLimits:
         with anyio.fail_after(20):
             assert await level(3) == [[[[0, 1]] * 2] * 2] * 2
 
-    async def test_timeout(self, place: Place) -> None:
+    async def test_G7_timeout(self, place: Place) -> None:
         """D47: past the limit of the whole the call raises, and says how many did not run."""
 
         def work(number: int) -> Iterator[int]:
@@ -402,7 +402,7 @@ class TestLimits:
 class TestErrors:
     """What the failure of an item does."""
 
-    async def test_raise(self, place: Place) -> None:
+    async def test_G6_raise(self, place: Place) -> None:
         """G6: the item's own exception comes out, with a note that names the item."""
         with pytest.raises(ValueError, match="is odd") as caught:
             await place.foreach(range(8), odd_ones_fail)
@@ -429,7 +429,7 @@ class TestErrors:
         assert files[-1] == "test_everywhere.py"
         assert not {"threads.py", "tasks.py"} & set(files)
 
-    async def test_continue(self, place: Place) -> None:
+    async def test_G6_continue(self, place: Place) -> None:
         """G6: all items are finished, then the errors come together."""
         with pytest.raises(ForeachErrors, match="4 items") as caught:
             await place.foreach(range(8), odd_ones_fail, on_error="continue")
@@ -462,7 +462,7 @@ class TestErrors:
         assert caught.value.failed == 1500
         assert len(caught.value.exceptions) == 1000
 
-    async def test_return(self, place: Place) -> None:
+    async def test_G6_return(self, place: Place) -> None:
         """G6: every result and every failure comes as an outcome."""
         outcomes = await place.foreach(range(4), odd_ones_fail, on_error="return")
 
@@ -603,7 +603,7 @@ class TestErrors:
 class TestLeaving:
     """However the call ends, nothing of it is left."""
 
-    async def test_early_leave(self, place: Place) -> None:
+    async def test_G4_early_leave(self, place: Place) -> None:
         """G4: a consumer that has enough stops the rest."""
         assert len(await collect(place.foreach(itertools.count(), identity), 5)) == 5
 
@@ -746,7 +746,7 @@ async def test_many_items_in_each_place(place: Place) -> None:
     assert await place.foreach(range(20_000), identity, throttle=8) == list(range(20_000))
 
 
-async def test_item_timeout_of_quick_items(place: Place) -> None:
+async def test_G7_item_timeout_of_quick_items(place: Place) -> None:
     """G7: a limit that all items keep costs no result."""
     results = await place.foreach(range(2000), identity, item_timeout=30)
 

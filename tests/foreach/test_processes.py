@@ -225,7 +225,7 @@ class TestTime:
         assert errors_of(outcomes) == {3: ItemTimeout}
         assert anyio.current_time() - begin < 15
 
-    async def test_item_that_holds_the_interpreter(self, runner: ProcessRunner) -> None:
+    async def test_G7_item_that_holds_the_interpreter(self, runner: ProcessRunner) -> None:
         """One that lets no other thread of its worker run is ended as well."""
         outcomes = await parallel_foreach(
             range(10), work.spin_at_three, runner=runner, item_timeout=0.3, on_error="return"
@@ -274,7 +274,7 @@ class TestTime:
 
         assert scope.cancelled_caught
 
-    async def test_two_calls_share_a_worker(self) -> None:
+    async def test_G10_two_calls_share_a_worker(self) -> None:
         """G10: a call that waits for its consumer gives its worker to others."""
         async with ProcessRunner(max_workers=1) as runner:
             with anyio.fail_after(20):

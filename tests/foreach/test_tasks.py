@@ -75,7 +75,7 @@ async def test_first_item_runs_before_the_input_is_complete() -> None:
 
 
 @pytest.mark.parametrize("throttle", [1, 3, 8])
-async def test_as_many_run_as_may(throttle: int) -> None:
+async def test_G2_as_many_run_as_may(throttle: int) -> None:
     """G2: the throttle is reached, and not passed."""
     gates = Gates()
     async with parallel_foreach(range(20), gates.work, throttle=throttle) as results:
@@ -87,7 +87,7 @@ async def test_as_many_run_as_may(throttle: int) -> None:
         assert gates.begun == list(range(throttle + 1))
 
 
-async def test_ordered_memory_is_bounded() -> None:
+async def test_G5_ordered_memory_is_bounded() -> None:
     """G5: one slow item holds the input back, not a growing heap of results."""
     gates = Gates()
     gates.open(*range(1, 1000))
@@ -156,7 +156,7 @@ async def test_write_output_without_await_has_an_end() -> None:
         await collect(parallel_foreach("a", write, throttle=1, buffer=3))
 
 
-async def test_early_leave_stops_items() -> None:
+async def test_G4_early_leave_stops_items() -> None:
     """G4: those that run are cancelled, and have ended when the block is left."""
     gates = Gates()
     gates.open(0)
@@ -240,7 +240,7 @@ async def test_cleanup_may_await() -> None:
     assert cleaned
 
 
-async def test_cleanup_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_G7_cleanup_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """G7: a cleanup that hangs is over with the grace."""
     from ajobs._foreach import run
 
@@ -297,7 +297,7 @@ async def test_timeout_of_an_endless_input() -> None:
     assert caught.value.not_run is None
 
 
-async def test_timeout_while_the_input_hangs() -> None:
+async def test_G3_G8_timeout_while_the_input_hangs() -> None:
     """G3, G8: an input that never gives anything does not hold the limit up."""
     closed = False
 
@@ -315,7 +315,7 @@ async def test_timeout_while_the_input_hangs() -> None:
     assert closed
 
 
-async def test_item_timeout() -> None:
+async def test_G7_item_timeout() -> None:
     """D47: an item that waits too long is ended, the others go on."""
     gates = Gates()
     gates.open(0, 2, 3)
@@ -627,7 +627,7 @@ def test_unused_generator_input_is_left_alone() -> None:
     assert next(source) == 1
 
 
-def test_ctrl_c_while_leaving(anyio_backend_name: str) -> None:
+def test_G8_ctrl_c_while_leaving(anyio_backend_name: str) -> None:
     """It waits until the items that are being stopped have ended, and is raised then."""
     log: list[str] = []
 

@@ -105,7 +105,7 @@ async def test_results_stream_as_items_end() -> None:
         gates.open(*"abc")
 
 
-async def test_as_many_run_as_may() -> None:
+async def test_G2_as_many_run_as_may() -> None:
     """G2: the throttle is reached, and not passed."""
     gates = Gates()
     async with parallel_foreach(range(20), gates.work, throttle=3) as results:
@@ -307,7 +307,7 @@ async def test_late_item_is_reported_at_once() -> None:
 
 
 @pytest.mark.usefixtures("short_grace")
-async def test_others_run_when_threads_are_stuck() -> None:
+async def test_G7_others_run_when_threads_are_stuck() -> None:
     """G7: items that never end are left, and their places filled again."""
     release = threading.Event()
 
@@ -418,7 +418,7 @@ def test_slow_plain_input_makes_small_batches() -> None:
     assert 1 <= len(items) <= 3
 
 
-async def test_memory_of_many_items_is_bounded() -> None:
+async def test_G9_memory_of_many_items_is_bounded() -> None:
     """G9: what is held does not grow with the number of items."""
     alive = most = 0
 
@@ -444,6 +444,6 @@ async def test_memory_of_many_items_is_bounded() -> None:
     assert most < 40_000
 
 
-async def test_leave_from_the_middle_of_batches() -> None:
+async def test_G4_leave_from_the_middle_of_batches() -> None:
     """G4: batches that wait are forgotten."""
     assert len(await collect(parallel_foreach(range(10**6), abs, throttle=4), 5000)) == 5000
