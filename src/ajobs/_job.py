@@ -272,7 +272,7 @@ class Job(Readable, Generic[T_co]):
 
             return "asked to stop; waiting for its code to end"
 
-        if self.progress:
+        if self.progress and not self.is_finished:
             newest = self.progress[-1]
             percent = "" if newest.percent is None else f" {newest.percent:.0f} %"
             return f"{newest.activity}{percent}".lstrip()

@@ -261,3 +261,16 @@ def test_views_load_rich_only_for_rich() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert ended.stdout == b"False\n"
+
+
+async def test_finished_jobs_are_not_under_way() -> None:
+    """What a job told of its progress last says nothing once it has ended."""
+
+    async def forgets() -> None:
+        ajobs.write_progress("copying", percent=95)
+
+    async with Session() as jobs:
+        job = jobs.start(forgets)
+
+    assert job.status_message == ""
+    assert "copying" not in str(job)

@@ -24,8 +24,8 @@ spans = st.lists(st.tuples(times, times).map(lambda pair: Span(min(pair), max(pa
 KEYS = {
     "M": {"name", "pid", "tid", "args"},
     "X": {"name", "cat", "pid", "tid", "ts", "dur", "args", "cname"},
-    "b": {"name", "cat", "id", "pid", "tid", "ts", "args"},
-    "e": {"name", "cat", "id", "pid", "tid", "ts"},
+    "b": {"name", "cat", "id2", "pid", "tid", "ts", "args"},
+    "e": {"name", "cat", "id2", "pid", "tid", "ts"},
     "C": {"name", "pid", "tid", "ts", "args"},
 }
 
@@ -90,14 +90,14 @@ async def test_trace_of_a_session(tmp_path: Path) -> None:
     events = checked(path.read_text("utf-8"))
     runs = {event["name"]: event for event in events["X"]}
     assert set(runs) == {"wait0", "wait1", "wait2", "bad"}
-    assert names(events["M"], "process_name") == ["ajobs imports"]
+    assert names(events["M"], "process_name") == ["ajobs imports", "queue"]
     assert names(events["M"], "thread_name") == ["slot 1", "slot 2"]
     assert runs["bad"]["cat"] == "task,failed"
     assert runs["bad"]["cname"] != runs["wait0"]["cname"]
     assert runs["bad"]["args"]["reason"] == "ValueError: disk full"
     assert runs["wait2"]["args"]["queue_seconds"] >= runs["wait0"]["args"]["run_seconds"] > 0
     assert [event["name"] for event in events["b"]] == [
-        f"queue: {job.name}" for job in (*jobs.get(name="wait*"), bad, never)
+        job.name for job in (*jobs.get(name="wait*"), bad, never)
     ]
     assert events["C"][-1]["args"] == {"running": 0, "waiting": 0}
     assert max(event["args"]["running"] for event in events["C"]) == 2
@@ -111,7 +111,7 @@ def test_children_have_slots_of_their_own() -> None:
     ]
     parent = Seen(1, name="all", queued_seconds=10.0, begin_seconds=11.0, children=children)
     events = checked(trace([parent], "ajobs", 15.0))
-    assert names(events["M"], "process_name") == ["ajobs", "1 all"]
+    assert names(events["M"], "process_name") == ["ajobs", "queue", "1 all"]
     assert names(events["M"], "thread_name") == ["slot 1", "slot 1", "slot 2"]
     assert [(event["ts"], event["dur"]) for event in events["X"]] == [
         (1_000_000, 4_000_000),

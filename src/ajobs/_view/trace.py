@@ -28,8 +28,11 @@ COLOURS = {
 _OTHER_COLOUR = "generic_work"
 _FAILED_COLOUR = "terrible"
 
-#: The group of lanes of the session itself; those of jobs with children come behind it.
+#: The groups of lanes: the session's own, what waits in the queue, and then one for each job
+#: with children.
 _SESSION = 1
+_QUEUE = 2
+_FIRST_PARENT = 3
 
 
 class Span(NamedTuple):
@@ -66,8 +69,9 @@ def trace(jobs: Sequence[Viewed], title: str, now: float) -> str:
     starts = ((_queued(job, now), job.begin_seconds or now) for job in jobs)
     start = min((time for pair in starts for time in pair), default=now)
     events = [*_group(jobs, title, _SESSION, start, now), *_counters(jobs, start, now)]
+    events += _queue(jobs, start, now)
     parents = [job for job in jobs if job.children]
-    for group, parent in enumerate(parents, _SESSION + 1):
+    for group, parent in enumerate(parents, _FIRST_PARENT):
         events += _group(parent.children, f"{parent.id} {shown(parent.name)}", group, start, now)
 
     whole = {
@@ -81,12 +85,11 @@ def trace(jobs: Sequence[Viewed], title: str, now: float) -> str:
 def _group(
     jobs: Sequence[Viewed], title: str, group: int, start: float, now: float
 ) -> Iterable[Event]:
-    """Give the lanes of *jobs*, and their waits in the queue beside them."""
+    """Give the lanes of *jobs*."""
     ran = [job for job in jobs if job.begin_seconds is not None]
     spans = [_run_span(job, now) for job in ran]
     places = lanes(spans)
-    yield _meta(group, 0, "process_name", name=title)
-    yield _meta(group, 0, "process_sort_index", sort_index=group)
+    yield from _named(group, title)
     for lane in range(max(places, default=-1) + 1):
         yield _meta(group, lane + 1, "thread_name", name=f"slot {lane + 1}")
         yield _meta(group, lane + 1, "thread_sort_index", sort_index=lane)
@@ -94,8 +97,10 @@ def _group(
     for job, span, lane in zip(ran, spans, places, strict=True):
         yield _run(job, span, start, group, lane + 1)
 
-    for job in jobs:
-        yield from _wait(job, start, now, group)
+
+def _named(group: int, title: str) -> Iterable[Event]:
+    yield _meta(group, 0, "process_name", name=title)
+    yield _meta(group, 0, "process_sort_index", sort_index=group)
 
 
 def _meta(group: int, lane: int, what: str, **args: object) -> Event:
@@ -147,19 +152,21 @@ def _run(job: Viewed, span: Span, start: float, group: int, lane: int) -> Event:
     }
 
 
-def _wait(job: Viewed, start: float, now: float, group: int) -> Iterable[Event]:
-    """Give the time in the queue: many wait at once, so it stands in no lane."""
-    span = _wait_span(job, now)
-    both: Event = {
-        "cat": "queue",
-        "id": f"{job.id}",
-        "pid": group,
-        "tid": 0,
-        "name": f"queue: {shown(job.name)}",
-    }
-    args = {"id": job.id, "seconds": round(span.end - span.begin, 6)}
-    yield {"ph": "b", "ts": _microseconds(span.begin, start), "args": args, **both}
-    yield {"ph": "e", "ts": _microseconds(span.end, start), **both}
+def _queue(jobs: Iterable[Viewed], start: float, now: float) -> Iterable[Event]:
+    """Give the time that each of *jobs* was in the queue: many at once, so in no lane."""
+    yield from _named(_QUEUE, "queue")
+    for job in jobs:
+        span = _wait_span(job, now)
+        both: Event = {
+            "cat": "queue",
+            "id2": {"local": f"{job.id}"},  # of this group; a plain id would stand outside of all
+            "pid": _QUEUE,
+            "tid": 0,
+            "name": shown(job.name),
+        }
+        args = {"id": job.id, "seconds": round(span.end - span.begin, 6)}
+        yield {"ph": "b", "ts": _microseconds(span.begin, start), "args": args, **both}
+        yield {"ph": "e", "ts": _microseconds(span.end, start), **both}
 
 
 def _counters(jobs: Sequence[Viewed], start: float, now: float) -> Iterable[Event]:
