@@ -20,7 +20,6 @@ from ajobs._bench.usage import Usage
 from tests.bench import work
 from tests.test_architecture import TREE
 
-BACKENDS = ("asyncio", "trio")
 RUNNERS = ("task", "thread", "interpreter", "process")
 HAS_INTERPRETERS = sys.version_info >= (3, 13)
 
@@ -32,8 +31,16 @@ def little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("fn", [work.rest, work.square, work.twice, work.later])
+@pytest.mark.parametrize(
+    ("fn", "backend"),
+    [
+        (work.rest, "asyncio"),
+        (work.rest, "trio"),
+        (work.square, "trio"),
+        (work.twice, "asyncio"),
+        (work.later, "asyncio"),
+    ],
+)
 def test_every_runner_is_measured(fn: Any, backend: Any) -> None:
     """Each sort of function runs in each place that it can run in, and the rest is named."""
     report = ajobs.bench(fn, range(10), throttles=2, backend=backend)
@@ -157,7 +164,15 @@ def test_item_that_fails() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         ajobs.bench(work.fails_at_three, range(9))
 
-    assert caught.value.__notes__ == ["item 3 of the input, in a plain loop: 3"]
+    assert caught.value.__notes__ == ["item 3 of the input: 3"]
+
+
+def test_item_that_ends_the_program() -> None:
+    """A call of `sys.exit` does not end the program that measures."""
+    with pytest.raises(RuntimeError, match="with status 3") as caught:
+        ajobs.bench(sys.exit, [3])
+
+    assert caught.value.__notes__ == ["item 0 of the input: 3"]
 
 
 def test_partials_methods_and_callables() -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from itertools import cycle, islice
 from typing import Any
 
@@ -97,11 +97,13 @@ def _most(shape: Shape) -> float:
 def _looking(fn: Function, pairs: Iterable[Pair]) -> list[Span]:
     spans = []
     for index, item in pairs:
-        with _named(index, item):
+        try:
             begin = time.perf_counter_ns()
             value = fn(item)
             spans.append(span_since(begin, index))
             _refuse_coroutine(value)
+        except (Exception, SystemExit) as exc:  # noqa: BLE001  # it is raised again
+            raise _noted(exc, index, item) from exc.__cause__
 
     return spans
 
@@ -109,10 +111,12 @@ def _looking(fn: Function, pairs: Iterable[Pair]) -> list[Span]:
 async def _looking_async(fn: Function, pairs: Iterable[Pair]) -> list[Span]:
     spans = []
     for index, item in pairs:
-        with _named(index, item):
+        try:
             begin = time.perf_counter_ns()
             await fn(item)
             spans.append(span_since(begin, index))
+        except (Exception, SystemExit) as exc:  # noqa: BLE001  # it is raised again
+            raise _noted(exc, index, item) from exc.__cause__
 
     return spans
 
@@ -127,13 +131,16 @@ async def _loop_async(fn: Function, items: Iterable[Any]) -> None:
         await fn(item)
 
 
-@contextmanager
-def _named(index: int, item: object) -> Generator[None]:
-    try:
-        yield
-    except Exception as exc:
-        exc.add_note(f"item {index} of the input, in a plain loop: {item!r:.200}")
-        raise
+def _noted(exc: Exception | SystemExit, index: int, item: object) -> Exception:
+    """Return the failure of *item* with a note that names it."""
+    # One item may not end the program that measures.
+    failure = (
+        RuntimeError(f"the function asked the program to end, with status {exc.code!r}")
+        if isinstance(exc, SystemExit)
+        else exc
+    )
+    failure.add_note(f"item {index} of the input: {item!r:.200}")
+    return failure
 
 
 def _refuse_coroutine(value: object) -> None:
