@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_drive", "_errors", "_lines", "_logs", "_loop", "_records", "_spec", "_wakeup", "_wire"),
     # rules, the promise of a runner, what job code may call; a child process and its link
     (
+        "_apart",
         "_checks",
         "_child",
         "_context",

@@ -203,9 +203,16 @@ class Child:
         """Wait *seconds* for its end, whatever is cancelled meanwhile; return whether it came."""
         with anyio.move_on_after(seconds, shield=True):
             while not self.has_ended:
-                await anyio.wait_readable(self._pidfd)
+                await self._readable()
 
         return self.has_ended
+
+    async def _readable(self) -> None:
+        try:
+            await anyio.wait_readable(self._pidfd)
+        except (OSError, MemoryError):
+            # The system cannot watch one more descriptor: nobody must be left behind for that.
+            await anyio.sleep(0.01)
 
     async def finish(self) -> None:
         """Kill what is left of the group and wait for the process."""
@@ -229,8 +236,10 @@ class Child:
 
     async def end(self) -> None:
         """Kill what is left of the group, wait for the process, and let go of it."""
-        await self.finish()
-        self.reap()
+        try:
+            await self.finish()
+        finally:
+            self.reap()
 
 
 def open_pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:

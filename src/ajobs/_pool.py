@@ -57,16 +57,24 @@ class Pool:
             # Whoever talks to it sees that and gives it up.
             place.kill()
 
-        tasks.cancel_scope.cancel()
-        await tasks.__aexit__(None, None, None)
+        # asyncio's own Task.cancel and trio's Ctrl-C go through the shield too: whatever comes,
+        # each step is taken.
+        try:
+            tasks.cancel_scope.cancel()
+            await tasks.__aexit__(None, None, None)
+        finally:
+            try:
+                await self._end_idle()
+            finally:
+                self._idle.clear()
+                self._places.clear()
+                self._watch.close()
+
+    async def _end_idle(self) -> None:
         with CancelScope(shield=True):
             async with anyio.create_task_group() as ending:
                 for place in self._idle:
                     ending.start_soon(place.end)
-
-        self._idle.clear()
-        self._places.clear()
-        self._watch.close()
 
     async def take(self) -> Place:
         """Wait for a free place and return it: an idle one, or a new one.

@@ -139,6 +139,12 @@ class WorkerProcess(Place):
 
     async def end(self) -> None:
         self.link.finish()
+        try:
+            await self._let_end()
+        finally:
+            await self.give_up()
+
+    async def _let_end(self) -> None:
         with anyio.move_on_after(EXIT_SECONDS, shield=True):
             while not self.child.has_ended:
                 await self.wait()
@@ -152,12 +158,12 @@ class WorkerProcess(Place):
             # In an exit hook, or while nothing ran: no job can tell of it.
             logger().warning("%s ended without a job: %s", self.label, self._how_it_ended())
 
-        await self.give_up()
-
     async def give_up(self) -> None:
-        await self.child.end()
-        self.link.close()
-        self._opened.close()
+        try:
+            await self.child.end()
+        finally:
+            self.link.close()
+            self._opened.close()
 
     def leave(self, on_end: OnEnd) -> None:
         raise AssertionError("a process can be killed")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 
@@ -17,6 +17,7 @@ from anyio import CapacityLimiter, EndOfStream, WouldBlock
 from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
+from ._apart import run_apart
 from ._blocking import Waitable, blocked, check_loop
 from ._log import Feed, Log, Streams, Told
 from ._records import Entry, Record, StateChange
@@ -346,6 +347,21 @@ async def save(
     append: bool,
 ) -> None:
     """Write the records of *job* to *path* as they come, in batches, until it has finished."""
+
+    async def write_all() -> None:
+        await _save(job, path, streams, as_records, form, append)
+
+    await run_apart(write_all, "ajobs save", job.loop.cancelled)
+
+
+async def _save(
+    job: Readable,
+    path: str | os.PathLike[str],
+    streams: Streams,
+    as_records: bool,
+    form: str,
+    append: bool,
+) -> None:
     log = job.open_log()
     reader = _Saving()
     log.add_reader(reader)
@@ -415,10 +431,9 @@ async def _open_file(
     # A thread of its own on either loop: the loop's shared ones may all be taken by jobs.
     if is_trio:
         limiter = CapacityLimiter(1)
-        async with await anyio.open_file(
-            path, mode, encoding="utf-8", errors=ERRORS, limiter=limiter
-        ) as file:
-            yield file.write
+        opening: Any = anyio.open_file(path, mode, encoding="utf-8", errors=ERRORS, limiter=limiter)
+        async with _closed_after(opening) as write:
+            yield write
     else:
         # Loaded by those who save.
         from concurrent.futures import ThreadPoolExecutor
@@ -426,7 +441,19 @@ async def _open_file(
         import aiofiles
 
         with ThreadPoolExecutor(1, "ajobs save") as executor:
-            async with aiofiles.open(
-                path, mode, encoding="utf-8", errors=ERRORS, executor=executor
-            ) as file:
-                yield file.write
+            opening = aiofiles.open(path, mode, encoding="utf-8", errors=ERRORS, executor=executor)
+            async with _closed_after(opening) as write:
+                yield write
+
+
+@asynccontextmanager
+async def _closed_after(opening: Awaitable[Any]) -> AsyncIterator[Write]:
+    # Shielded, since a thread goes on anyhow: it would open a file that nobody closes.
+    with anyio.CancelScope(shield=True):
+        file = await opening
+
+    try:
+        yield file.write
+    finally:
+        with anyio.CancelScope(shield=True):
+            await file.aclose() if hasattr(file, "aclose") else await file.close()

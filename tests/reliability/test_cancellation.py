@@ -6,6 +6,7 @@ A failure names the injection; `AJOBS_INJECTION=<that> pytest -k replay` plays i
 from __future__ import annotations
 
 import gc
+import math
 import os
 import random
 from collections import Counter
@@ -14,12 +15,15 @@ import pytest
 
 from .harness.driving import HERE, LOOPS
 from .harness.sweep import Injection, Scenario, injections, perform
+from .place_scenarios import PLACES
 from .scenarios import SCENARIOS
 
-BY_NAME = {one.name: one for one in SCENARIOS}
+BY_NAME = {one.name: one for one in SCENARIOS + PLACES}
 
-#: The part of all injections that each push makes.
+#: The part of all injections that each push makes, and the seconds that it may take for one
+#: scenario: workers and programs are dear.
 SHARE = 0.5
+SECONDS = 0.5
 
 on_every_loop = pytest.mark.parametrize(
     "loop",
@@ -30,19 +34,22 @@ on_every_loop = pytest.mark.parametrize(
 )
 
 
-def sweep(scenario: Scenario, loop: str, seed: int, share: float, tally: Counter[str]) -> None:
-    """Make *share* of all injections in *scenario*; fail with all that is wrong."""
+def sweep(
+    scenario: Scenario, loop: str, seed: int, share: float, seconds: float, tally: Counter[str]
+) -> None:
+    """Make *share* of all injections in *scenario*, in some *seconds*; fail with all errors."""
     undisturbed = perform(scenario, Injection(scenario.name, loop, seed=seed))
     assert undisturbed.found == [], f"undisturbed: {undisturbed.found}"
 
     chance = random.Random(f"{seed} {scenario.name} {loop}")
+    every = list(injections(scenario, loop, undisturbed.points, seed))
+    most = math.ceil(1000 * seconds / scenario.cost)
     found = []
-    for injection in injections(scenario, loop, undisturbed.points, seed):
-        if chance.random() < share:
-            performance = perform(scenario, injection)
-            tally[f"injections on {loop}, seed {seed}"] += performance.has_acted
-            if performance.found:
-                found.append(f"{injection}: {performance.found}")
+    for injection in chance.sample(every, min(math.ceil(len(every) * share), most)):
+        performance = perform(scenario, injection)
+        tally[f"injections on {loop}, seed {seed}"] += performance.has_acted
+        if performance.found:
+            found.append(f"{injection}: {performance.found}")
 
     gc.collect()
     assert not found, f"{len(found)} injections found something:\n" + "\n".join(found[:10])
@@ -52,7 +59,7 @@ def sweep(scenario: Scenario, loop: str, seed: int, share: float, tally: Counter
 @pytest.mark.parametrize("name", BY_NAME)
 def test_sweep(name: str, loop: str, seed: int, tally: Counter[str]) -> None:
     """No attack makes anything hang, leak, or end in a way that it must not."""
-    sweep(BY_NAME[name], loop, seed, SHARE, tally)
+    sweep(BY_NAME[name], loop, seed, SHARE, SECONDS, tally)
 
 
 @pytest.mark.soak
@@ -62,7 +69,7 @@ def test_sweep(name: str, loop: str, seed: int, tally: Counter[str]) -> None:
 def test_sweep_in_the_long_run(name: str, loop: str, long_seed: int, tally: Counter[str]) -> None:
     """The same, all of them, several times over with other seeds."""
     for one in range(4):
-        sweep(BY_NAME[name], loop, long_seed + one, 1.0, tally)
+        sweep(BY_NAME[name], loop, long_seed + one, 1.0, 30.0, tally)
 
 
 def test_replay() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine
+import subprocess
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -15,7 +18,11 @@ import trio
 from anyio.lowlevel import checkpoint
 
 import ajobs
+from ajobs._child import Child
 from ajobs._engine import Engine
+from ajobs._place import Rules
+from ajobs._pool import Pool
+from tests import support
 from tests.support import Gate, fail, forever
 
 
@@ -148,3 +155,94 @@ async def test_an_error_in_the_wait_for_the_jobs_still_joins_them() -> None:
         await block()
 
     assert ended == ["job"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_save_that_is_cancelled_while_it_writes_writes_once(tmp_path: Path) -> None:
+    """Asyncio's own cancellation: the thread wrote on, and the records were put back besides."""
+    gate, got = Gate(), []
+
+    async def write(text: str) -> None:
+        await gate.wait()
+        got.append(text)
+
+    @asynccontextmanager
+    async def open_file(*_: object) -> AsyncIterator[Any]:
+        yield write
+
+    async with ajobs.Session() as jobs:
+        job = jobs.start(support.write, 1, 2)
+        await job.wait()
+        with patch("ajobs._reading._open_file", open_file):
+            task = asyncio.create_task(job.save(tmp_path / "never made"))
+            while not gate.arrived:
+                await checkpoint()
+
+            task.cancel()
+            await checkpoint()
+            gate.open()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        assert [got, job.receive_nowait()] == [["1\n2\n"], []]
+
+
+class IdlePlace:
+    """A place that takes its time to end."""
+
+    end_fd = -1
+    jobs = 0
+    idle_since = 0.0
+    is_ready = True
+    memory = 0.0
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.ended = False
+
+    def take_late_output(self) -> bool:
+        """Say that it is usable."""
+        return True
+
+    async def end(self) -> None:
+        """Wait for the gate."""
+        with anyio.CancelScope(shield=True):
+            await self.gate.wait()
+
+        self.ended = True
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_pool_that_is_cancelled_while_it_closes_lets_go_of_everything() -> None:
+    """Asyncio's own cancellation goes through shields: the poll's descriptor stayed open."""
+    place = IdlePlace()
+    make: Any = lambda: place  # noqa: E731
+
+    async def open_and_close() -> None:
+        pool = Pool(make, Rules(most=1, max_jobs=9, idle_timeout=60, max_memory=1e9))
+        await pool.__aenter__()
+        pool.give_back(await pool.take())
+        await pool.__aexit__()
+
+    task = asyncio.create_task(open_and_close())
+    while not place.gate.arrived:
+        await checkpoint()
+
+    task.cancel()
+    await checkpoint()
+    place.gate.open()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert place.ended
+
+
+async def test_a_child_is_waited_for_even_if_the_system_cannot_watch_it() -> None:
+    """Where its descriptor could not be watched the child was left behind."""
+    quiet = subprocess.DEVNULL
+    child = Child(["sleep", "60"], stdin=quiet, stdout=quiet, stderr=quiet, cwd=None, env=None)
+    with patch("anyio.wait_readable", side_effect=OSError("no room")):
+        await child.end()
+
+    assert child.is_reaped
+    assert child.returncode == -signal.SIGKILL

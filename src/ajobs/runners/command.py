@@ -159,20 +159,20 @@ class CommandRunner(Runner):
         if not self._is_open:
             raise RuntimeError("this runner is not open: `async with CommandRunner() as runner`")
 
-        if self._watchdog is None:
-            self._watchdog = _Watchdog()
-
+        watchdog = self._watchdog = self._watchdog or _Watchdog()
         command: Any = spec.fn
         has_input = spec.options.input is not None
-        program = _Program(command, emit, self._watchdog, has_input=has_input)
+        program = _Program(command, emit, watchdog, has_input=has_input)
         emit.begin()
         try:
             return await program.run()
         finally:
-            await program.end()
-            # Before its number can belong to somebody else.
-            self._watchdog.tell(tell_ended(program.child.pid))
-            program.close()
+            try:
+                await program.end()
+            finally:
+                # Before its number can belong to somebody else.
+                watchdog.tell(tell_ended(program.child.pid))
+                program.close()
 
 
 class _Watchdog:
@@ -215,8 +215,10 @@ class _Watchdog:
     async def aclose(self) -> None:
         """Let it end: it has nothing to watch any more."""
         self._opened.close()
-        await self._child.ended(1.0)
-        await self._child.end()
+        try:
+            await self._child.ended(1.0)
+        finally:
+            await self._child.end()
 
     def close_after_fork(self) -> None:
         """Close what would keep it from noticing our death."""

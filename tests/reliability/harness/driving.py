@@ -42,6 +42,9 @@ class Points(Protocol):
     def reached(self, yielded: object) -> BaseException | None:
         """Note that the current task suspends; an exception is raised in its stead."""
 
+    def lost(self, what: str) -> None:
+        """Note an error that only asyncio's log would tell of."""
+
 
 class Driven(Coroutine[Any, Any, Any]):
     """The coroutine of a task, with its suspensions told to *points*."""
@@ -82,6 +85,9 @@ class DrivenLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self._points = points
 
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self._points.lost(f"{context['message']}: {context.get('exception')!r}")
+
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         return super().create_task(Driven(coro, self._points), **options)
 
@@ -104,6 +110,24 @@ class Driver:
     def run(self, fn: Callable[[], Coroutine[Any, Any, None]], seed: int) -> None:
         """Run *fn* to its end on a fresh loop."""
         raise NotImplementedError
+
+
+def _innermost(task: Any) -> Any:
+    """Return the coroutine in which *task* waits, also if ajobs drives it step by step."""
+    found = one = task.get_coro()
+    while one is not None:
+        found = one if hasattr(one, "__qualname__") else found
+        frame = getattr(one, "gi_frame", None)
+        one = getattr(one, "cr_await", None) or getattr(one, "gi_yieldfrom", None)
+        if one is None and frame is not None:
+            one = frame.f_locals.get("coro")
+
+    return found
+
+
+def _is_group(coro: Any) -> bool:
+    """Tell whether *coro* is anyio's wait for a group of tasks, which breaks if it fails."""
+    return "TaskGroup" in getattr(coro, "__qualname__", "")
 
 
 class AsyncioDriver(Driver):
@@ -130,7 +154,7 @@ class AsyncioDriver(Driver):
             asyncio.get_running_loop().call_soon(do)
 
     def throw(self, error: BaseException) -> BaseException | None:
-        return error
+        return None if _is_group(_innermost(asyncio.current_task())) else error
 
     def run(self, fn: Callable[[], Coroutine[Any, Any, None]], seed: int) -> None:
         anyio.run(fn, backend="asyncio", backend_options={"loop_factory": self._make_loop})
@@ -143,6 +167,7 @@ class TrioDriver(Driver, trio.abc.Instrument):
         self._points = points
         self._after_step: dict[trio.lowlevel.Task, Do] = {}
         self._on_wake: dict[trio.lowlevel.Task, Do] = {}
+        self._due: list[Do] = []
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
         frame = task.coro.cr_frame
@@ -155,10 +180,20 @@ class TrioDriver(Driver, trio.abc.Instrument):
         if do is not None:
             do()
 
+        self._do_due()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._do_due()
+
     def task_scheduled(self, task: trio.lowlevel.Task) -> None:
         do = self._on_wake.pop(task, None)
         if do is not None:
-            do()
+            # Not here, in the middle of what wakes it, but before anything else runs.
+            self._due.append(do)
+
+    def _do_due(self) -> None:
+        while self._due:
+            self._due.pop()()
 
     def do_at(self, moment: Moment, yielded: object, do: Do) -> None:
         if moment is Moment.BEFORE:

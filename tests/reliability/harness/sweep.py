@@ -179,15 +179,20 @@ class Stage:
             case Act.STOP:
                 return isinstance(ending, ajobs.JobStopped | anyio.EndOfStream)
             case _:
-                # A job that failed by it has written less.
-                is_end = isinstance(ending, anyio.EndOfStream)
-                return is_end or "injected" in str(ending) or self._is_fair_cause(ending)
+                # A job that failed by it has written less, a runner that it ended is gone.
+                is_end = isinstance(ending, anyio.EndOfStream | ajobs.WorkerDied)
+                is_said = any(word in str(ending) for word in ("injected", "is not open"))
+                return is_end or is_said or self._is_fair_cause(ending)
 
     def _is_fair_cause(self, ending: BaseException) -> bool:
         cause = ending.__cause__
         return cause is not None and self._is_fair(cause)
 
     # For the driver
+
+    def lost(self, what: str) -> None:
+        """Note *what* asyncio would log; a failed wait leaves futures that nobody looks at."""
+        self.check(self.was_hurt, what)
 
     def reached(self, yielded: object) -> BaseException | None:
         """Count a suspension, and act if it is the one."""
