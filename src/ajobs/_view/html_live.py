@@ -22,18 +22,20 @@ def bars_html(picture: Bars) -> str:
 
 def table_html(picture: Table) -> str:
     """Return a table of jobs with all of them counted below."""
-    titles = ("Id", "Name", "Kind", "State", "Time", "Progress", "")
-    return block(grid(titles, map(_row, picture.lines)), *_below(picture.more, picture.totals))
+    has_bars = any(line.fraction is not None for line in picture.lines)
+    titles = ("Id", "Name", "Kind", "State", "Time", *(["Progress"] if has_bars else []), "")
+    rows = (_row(line, has_bars) for line in picture.lines)
+    return block(grid(titles, rows), *_below(picture.more, picture.totals))
 
 
-def _row(line: Line) -> str:
+def _row(line: Line, has_bars: bool) -> str:
     return (
         cell(line.id, "n")
         + cell(line.name)
         + cell(line.kind)
         + f"<td>{state_html(line.state)}</td>"
         + cell(line.time)
-        + f"<td>{_drawn(line.fraction)}</td>"
+        + (f"<td>{_drawn(line.fraction)}</td>" if has_bars else "")
         + cell(line.text)
     )
 

@@ -6,6 +6,7 @@ return can be compared, so that nothing is drawn twice.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -181,7 +182,7 @@ def table(jobs: Sequence[Viewed], now: float, most: int) -> Table:
         most: How many are shown: those that run, then failed ones, then those that ended
             last, then those that wait.
     """
-    chosen = jobs if len(jobs) <= most else sorted(jobs, key=_interest)[:most]
+    chosen = jobs if len(jobs) <= most else heapq.nsmallest(most, jobs, key=_interest)
     lines = [_line(job, now) for job in sorted(chosen, key=lambda job: job.id)]
     return Table(tuple(lines), len(jobs) - len(lines), totals(jobs))
 

@@ -51,15 +51,18 @@ class _Sampler:
             self.look()
             await anyio.sleep(self.pause)
 
+    def _pending(self) -> list[Live]:
+        return [job for job in self._jobs() if not job.is_finished]
+
     async def to_the_end(self) -> None:
         """Show the jobs until all have finished, those started meanwhile included."""
-        while any(not job.is_finished for job in self._jobs()):
+        while pending := self._pending():
             self.look()
             end = anyio.current_time() + self.pause
-            for job in self._jobs():
+            for job in pending:
                 await job.wait(max(end - anyio.current_time(), 0.0))
 
-            if any(not job.is_finished for job in self._jobs()):
+            if self._pending():
                 await anyio.sleep_until(end)
 
 
