@@ -22,13 +22,24 @@ PACKAGE = "ajobs"
 ROOT = Path(__file__).parent.parent / "src" / PACKAGE
 
 # These use the package as everybody does, which proves that the public names are enough.
-PUBLIC_NAMES_ONLY = ("blocking", "monitor", "schedule", "service", "testing")
+PUBLIC_NAMES_ONLY = ("monitor", "schedule", "service", "testing")
 
 # From the bottom up: a module imports only from layers below its own. An entry is a module or a
 # package with all that is in it; with ".*" each module of that package stands for itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
     # data, errors, and what tells one event loop from another
-    ("_drive", "_errors", "_lines", "_logs", "_loop", "_records", "_spec", "_wakeup", "_wire"),
+    (
+        "_drive",
+        "_errors",
+        "_exit",
+        "_lines",
+        "_logs",
+        "_loop",
+        "_records",
+        "_spec",
+        "_wakeup",
+        "_wire",
+    ),
     # rules, the promise of a runner, what job code may call; a child process and its link
     (
         "_apart",
@@ -58,7 +69,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_session",),
     ("_hosted",),
     # what the package offers beyond its core, and builds from what it offers
-    ("_bench",),
+    ("_bench", "blocking"),
     ("__init__",),
     PUBLIC_NAMES_ONLY,
     ("cli",),
@@ -98,6 +109,7 @@ LONG_FILES: dict[str, str] = {  # path below src/ajobs: why it reads better in o
     "_job.py": "the whole handle on one page: half of it says what each attribute means",
     "_reading.py": "the readers of one log; a file each would repeat what they share",
     "_run.py": "one run: what its runner, its code and its owner see of it",
+    "_loop.py": "what asyncio and trio do differently, side by side",
     "_engine.py": "queue, workers, throttle and stop act on the same few counters",
     "_foreach/run.py": "the counters of one call and all that may end it",
 }
@@ -371,7 +383,7 @@ def test_names_load_from_where_the_types_say() -> None:
 
     source = ast.parse(TREE.files["__init__"].read_text(encoding="utf-8"))
     seen = {
-        alias.name: f".{node.module}"
+        alias.name: f".{node.module or ''}"
         for node in ast.walk(source)
         if isinstance(node, ast.ImportFrom) and node.level
         for alias in node.names

@@ -96,7 +96,7 @@ other = jobs.start(sum, [1, 2, 3])
 print("value", await other)
 print("done", await job.wait())
 await jobs.aclose()
-print(jobs)
+print(repr(jobs))
 """
 
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import blocking
     from ._bench import BenchReport, bench
     from ._capture import capture
     from ._context import (
@@ -109,6 +110,7 @@ __all__ = [
     "WorkerDied",
     "as_completed",
     "bench",
+    "blocking",
     "capture",
     "check_stop",
     "cleanup",
@@ -131,7 +133,7 @@ __all__ = [
     "write_warning",
 ]
 
-#: The module of each public name.
+#: The module of each public name; "." for one that is a module itself.
 _HOMES = {
     "AjobsError": "._errors",
     "BenchReport": "._bench",
@@ -175,6 +177,7 @@ _HOMES = {
     "WorkerDied": "._errors",
     "as_completed": "._waiting",
     "bench": "._bench",
+    "blocking": ".",
     "capture": "._capture",
     "check_stop": "._context",
     "cleanup": "._context",
@@ -203,7 +206,11 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-    value = getattr(import_module(_HOMES[name], __name__), name)
+    home = _HOMES[name]
+    if home == ".":
+        return import_module(f".{name}", __name__)
+
+    value = getattr(import_module(home, __name__), name)
     globals()[name] = value
     return value
 

@@ -140,7 +140,8 @@ def blocked(
         DeadlockError: The wait could never end.
     """
     here: object = context_or_none()
-    if not isinstance(here, Blockable):
+    if not isinstance(here, Blockable) or not here.subject.loop.is_running_here:
+        # Outside of jobs, or in a loop that code of a job runs in its thread.
         yield None
         return
 

@@ -10,6 +10,7 @@ from collections import deque
 from typing import Any, Self
 
 import anyio
+from anyio import WouldBlock
 from anyio.lowlevel import checkpoint
 
 from ._job import Job
@@ -102,6 +103,17 @@ class SessionFollower:
             self._since_wait = 0
             self._event = anyio.Event()
             await self._event.wait()
+
+        return self.next_nowait()
+
+    def next_nowait(self) -> tuple[Job[Any], Record | StateChange]:
+        """Return the next thing that is there; in any thread.
+
+        Raises:
+            WouldBlock: Nothing is there now.
+        """
+        if not self._joined:
+            raise WouldBlock
 
         job, told = self._joined.popleft()
         return job, told if isinstance(told, StateChange) else Record.of(told)

@@ -429,11 +429,16 @@ class Job(Readable, Generic[T_co]):
     def __await__(self) -> Generator[Any, Any, T_co]:
         """Wait for the job and return its value, or raise what `result` raises."""
         if not self.is_finished:
-            yield from self._value_known().__await__()
+            yield from self.value_known().__await__()
 
         return self.result()
 
-    async def _value_known(self) -> None:
+    async def value_known(self) -> None:
+        """Wait until `result` has something to say.
+
+        Raises:
+            JobStuck: It was told to end, and its code still runs after the grace.
+        """
         check_loop((self,))
         while not self.is_finished:
             if self.run is not None and self.run.is_stuck:

@@ -15,7 +15,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from types import FunctionType
 from typing import Any, ClassVar
 
@@ -92,12 +92,30 @@ class Loop(ABC):
         """
 
     @abstractmethod
+    def spawn_root(self, fn: AsyncFn, name: str) -> object:
+        """Start a task that belongs to the loop itself; keep what is returned while it runs.
+
+        It has the context of the caller. On the loop, open or not.
+        """
+
+    @abstractmethod
     def _post(self, callback: Callable[[], object]) -> None:
         """Hand *callback* to the loop, from any thread; raise `RuntimeError` if it is over."""
 
     def scope(self) -> CancelScope:
         """Return a scope that only its holder can cancel."""
         return self._scope_class(shield=True)
+
+    def copy_context(self) -> Context:
+        """Copy the caller's context, in any thread, for code that is to run on this loop."""
+        context = copy_context()
+        # anyio loads it where it is installed. What it says of the caller's loop is not so here.
+        sniffio = sys.modules.get("sniffio")
+        if sniffio is not None:
+            library = "trio" if self.is_trio else "asyncio"
+            context.run(sniffio.current_async_library_cvar.set, library)
+
+        return context
 
     def call_soon(self, callback: Callable[[], object]) -> bool:
         """Run *callback* on the loop soon, from any thread; False when the loop is over."""
@@ -264,6 +282,9 @@ class AsyncioLoop(Loop):
     def spawn_worker(self, fn: AsyncFn) -> None:
         self._create(fn, "ajobs worker", None)
 
+    def spawn_root(self, fn: AsyncFn, name: str) -> object:
+        return self._loop.create_task(fn(), name=name)
+
     def _create(self, fn: AsyncFn, name: str, then: Callable[[Any], object] | None) -> None:
         if self._loop.get_task_factory() is None:
             self._create_now(fn, name, then)
@@ -347,6 +368,9 @@ class TrioLoop(Loop):
     def spawn_worker(self, fn: AsyncFn) -> None:
         self._nursery.start_soon(fn, name="ajobs worker")
 
+    def spawn_root(self, fn: AsyncFn, name: str) -> object:
+        return self._trio.lowlevel.spawn_system_task(fn, name=name, context=copy_context())
+
     def current_task(self) -> CurrentTask:
         return TrioTask(self._trio.lowlevel.current_task())
 
@@ -386,11 +410,7 @@ def current_loop() -> Loop:
 
 def spawn_root(fn: AsyncFn, name: str) -> object:
     """Start a task that belongs to the loop itself; keep what is returned while it runs."""
-    native: Any = current_token().native_token
-    if _is_asyncio(native):
-        return native.create_task(fn(), name=name)
-
-    return sys.modules["trio"].lowlevel.spawn_system_task(fn, name=name, context=copy_context())
+    return current_loop().spawn_root(fn, name)
 
 
 def _is_asyncio(native: object) -> bool:

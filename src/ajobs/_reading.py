@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import anyio
@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from ._apart import run_apart
 from ._blocking import Waitable, blocked, check_loop
-from ._log import Feed, Log, Streams, Told
+from ._log import Feed, Log, Streams
 from ._records import Entry, Record, StateChange
 
 __all__ = ("Follower", "Receipt")
@@ -173,6 +173,20 @@ class Receipt(ObjectReceiveStream[Any]):
             self._since_wait = 0
             await written(self._job)
 
+    def next_nowait(self) -> Any:
+        """Return the next value that is there; in any thread, unless the job has a limit.
+
+        How the job ended is not looked at.
+
+        Raises:
+            WouldBlock: None is there now.
+        """
+        entry = None if self._has_ended else self._take_one()
+        if entry is None:
+            raise WouldBlock
+
+        return self._shown(entry)
+
     @property
     def log(self) -> Log:
         """The log that it reads."""
@@ -186,12 +200,11 @@ class Receipt(ObjectReceiveStream[Any]):
             EndOfStream: The job has finished and everything was taken.
             BaseException: As in `receive`.
         """
-        entry = None if self._has_ended else self._take_one()
-        if entry is None:
+        try:
+            return self.next_nowait()
+        except WouldBlock:
             self._check_end()
-            raise WouldBlock
-
-        return self._shown(entry)
+            raise
 
     def _check_end(self) -> None:
         if self._has_ended:
@@ -318,10 +331,8 @@ class Follower(Generic[T]):
             await checkpoint()
 
         while True:
-            told = self._next()
-            if told is not None:
-                found: Any = told if isinstance(told, StateChange) else Record.of(told)
-                return cast("T", found)
+            with suppress(WouldBlock):
+                return self.next_nowait()
 
             if self._job.is_finished:
                 raise StopAsyncIteration
@@ -329,13 +340,19 @@ class Follower(Generic[T]):
             self._since_wait = 0
             await written(self._job)
 
-    def _next(self) -> Told | None:
+    def next_nowait(self) -> T:
+        """Return the next record that is there; in any thread.
+
+        Raises:
+            WouldBlock: None is there now.
+        """
         while self._feed:
             told = self._feed.popleft()
             if self._states or not isinstance(told, StateChange):
-                return told
+                found: Any = told if isinstance(told, StateChange) else Record.of(told)
+                return cast("T", found)
 
-        return None
+        raise WouldBlock
 
 
 async def save(

@@ -440,16 +440,22 @@ class JobRun(JobContext, Blockable):
         Raises:
             StopRequested: The job was told to end while it waited.
         """
-        with CancelScope() as scope:
-            self.on_stop(scope.cancel)
+        with CancelScope() as scope, self.stopping(scope.cancel):
             try:
                 return await self.next_input()
             except StopAsyncIteration:
                 return _END
-            finally:
-                self._on_stop = tuple(one for one in self._on_stop if one != scope.cancel)
 
         raise StopRequested("the job was asked to stop while it waited for input")
+
+    @contextmanager
+    def stopping(self, callback: Callable[[], object]) -> Generator[None]:
+        """Call *callback* if the job is told to end while the block runs, or was already."""
+        self.on_stop(callback)
+        try:
+            yield
+        finally:
+            self._on_stop = tuple(one for one in self._on_stop if one is not callback)
 
     @contextmanager
     def _shield(self) -> Generator[None]:

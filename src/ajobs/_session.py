@@ -176,6 +176,11 @@ class Session(Starter, JobTable):
         )
 
     @property
+    def loop(self) -> Loop:
+        """The loop on which its jobs live, once it was entered."""
+        return self._loop
+
+    @property
     def throttle(self) -> float:
         """Most jobs running at once; setting it affects the waiting ones at once."""
         return self._throttle

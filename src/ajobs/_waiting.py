@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeAlias, TypeVar, overload
 
 import anyio
+from anyio import WouldBlock
 
 from ._blocking import Waitable, Watcher, blocked, check_loop
 from ._checks import seconds
@@ -20,13 +21,14 @@ from ._checks import seconds
 __all__ = ("WaitResult", "as_completed", "wait_all", "wait_any")
 
 J = TypeVar("J", bound=Waitable)
+T = TypeVar("T")
 
 #: Jobs, or iterables of jobs.
 Jobs: TypeAlias = J | Iterable[J]
 
 
 @dataclass(frozen=True, slots=True)
-class WaitResult(Generic[J]):
+class WaitResult(Generic[T]):
     """How a wait ended, both parts in the order in which the jobs were given.
 
     Attributes:
@@ -36,8 +38,8 @@ class WaitResult(Generic[J]):
             are still in it.
     """
 
-    done: list[J]
-    pending: Sequence[J]
+    done: list[T]
+    pending: Sequence[T]
 
 
 class _Bell:
@@ -327,14 +329,24 @@ class AsCompleted(Generic[J]):
         Raises:
             TimeoutError: The time is over and jobs are left.
         """
-        rung = self._bell.rung
-        if len(rung) == self._taken:
+        if len(self._bell.rung) == self._taken:
             if not self._left:
                 raise StopAsyncIteration
 
             await self._wait()
 
-        one: J = rung[self._taken]
+        return self.next_nowait()
+
+    def next_nowait(self) -> J:
+        """Return the next job if one has finished; in any thread.
+
+        Raises:
+            WouldBlock: None has, since the last one.
+        """
+        if len(self._bell.rung) == self._taken:
+            raise WouldBlock
+
+        one: J = self._bell.rung[self._taken]
         self._taken += 1
         self._left.pop(one, None)
         return one

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Generic, Self, TypeVar
 
 import anyio
+from anyio import WouldBlock
 
 from .._errors import SessionClosed
 from .._guests import Guest, current_host
@@ -35,6 +36,18 @@ class ResultIterator(Generic[R]):
 
         if not run.ready and not await run.wait_ready():
             raise StopAsyncIteration
+
+        return self.next_nowait()
+
+    def next_nowait(self) -> R:
+        """Return the next result that is there.
+
+        Raises:
+            WouldBlock: None is there now.
+        """
+        run = self._run
+        if run is None or not run.ready:
+            raise WouldBlock
 
         value: R = run.ready.popleft()
         run.ahead -= 1
