@@ -125,10 +125,15 @@ def inside() -> None:
     assert_type(ajobs.current_session(), ajobs.Session)
     assert_type(ajobs.check_stop(), None)
     ajobs.write_progress("a", percent=1, done=True)
+    for number in ajobs.track([1, 2], "a"):
+        assert_type(number, int)
 
 
 async def inside_async() -> None:
     """Writes can be awaited, and need not be."""
+    async for text in ajobs.track(async_generator(1), total=3):
+        assert_type(text, str)
+
     ajobs.write_output(1)
     await ajobs.write_output(1)
     with ajobs.cleanup():

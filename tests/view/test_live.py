@@ -14,6 +14,7 @@ import pytest
 import ajobs
 from ajobs import Job, JobState, Progress, Session
 from ajobs._view import screens
+from ajobs._view.estimate import Estimates
 from ajobs._view.lines import bars, run_time, table, tree
 from ajobs._view.plain import EVERY, MOST, PlainLines
 from ajobs._view.rows import Viewed
@@ -71,12 +72,12 @@ def test_tree_of_activities() -> None:
 def test_bars_show_whatever_a_job_wrote() -> None:
     """Every field of a record has its place, and nonsense in it does no harm."""
     job = Seen(7, progress=[Progress("all", "b.txt", 25.0, 1, 4, 75.0, operation="reading")])
-    (bar,) = bars([job], 20).bars
+    (bar,) = bars([job], 20, told).bars
     assert bar == (7, 0, "copy: all", 0.25, "1/4", "1:15", "b.txt, reading")
     odd: Any = Progress("\x1b[2J", 5, NAN, "x", None, -1.0, parent_id=[])  # type: ignore[arg-type]
-    (bar,) = bars([Seen(7, progress=[odd])], 20).bars
+    (bar,) = bars([Seen(7, progress=[odd])], 20, told).bars
     assert bar == (7, 0, "copy: \\x1b[2J", None, "", "0:00", "5")
-    (bar,) = bars([Seen(7, progress=[Progress("", percent=250)])], 20).bars
+    (bar,) = bars([Seen(7, progress=[Progress("", percent=250)])], 20, told).bars
     assert (bar.title, bar.fraction, bar.amount) == ("copy", 1.0, "100%")
 
 
@@ -84,7 +85,7 @@ def test_bars_are_few() -> None:
     """The oldest bars are shown, the others counted, and finished jobs have none."""
     going = [Seen(number, progress=[Progress("")]) for number in range(50)]
     done = Seen(99, state=JobState.COMPLETED, progress=[Progress("")])
-    picture = bars([*going, done], 20)
+    picture = bars([*going, done], 20, told)
     assert [bar.job_id for bar in picture.bars] == list(range(20))
     assert picture.more == 30
     assert picture.totals.text == "51 jobs: 50 Running, 1 Completed"
@@ -100,7 +101,7 @@ def test_table_shows_what_matters_most() -> None:
         Seen(5),
         Seen(6, state=JobState.BLOCKED),
     ]
-    shown = [[line.id for line in table(jobs, 9.0, most).lines] for most in (2, 3, 4, 5, 6)]
+    shown = [[line.id for line in table(jobs, 9.0, most, told).lines] for most in (2, 3, 4, 5, 6)]
     assert shown == [
         ["5", "6"],
         ["3", "5", "6"],
@@ -108,7 +109,7 @@ def test_table_shows_what_matters_most() -> None:
         ["1", "2", "3", "5", "6"],
         ["1", "2", "3", "4", "5", "6"],
     ]
-    assert table(jobs, 9.0, 2).more == 4
+    assert table(jobs, 9.0, 2, told).more == 4
 
 
 @pytest.mark.parametrize(
@@ -154,6 +155,25 @@ def test_plain_lines_of_many_jobs() -> None:
     jobs = [Seen(number, state=JobState.STOPPED, end_seconds=1.0) for number in range(MOST + 5)]
     *_, last = said = PlainLines(tells_all=True).lines(jobs, 1.0)
     assert (len(said), last) == (MOST + 1, "... and 5 jobs: 5 Stopped")
+
+
+def told(job: Viewed, progress: Progress) -> float | None:
+    """Return what the job itself says."""
+    return progress.seconds_remaining
+
+
+def test_time_left_is_estimated() -> None:
+    """Where the job does not say, the rate since the first sight does; a new begin starts anew."""
+    left = Estimates().left
+    job = Seen(1)
+    assert left(job, Progress("", percent=20), 100.0) is None
+    assert left(job, Progress("", percent=20), 110.0) is None
+    assert left(job, Progress("", percent=40), 120.0) == 60.0
+    assert left(job, Progress("", percent=40, seconds_remaining=5), 120.0) == 5.0
+    assert left(job, Progress("", percent=10), 130.0) is None
+    assert left(job, Progress("", percent=100), 140.0) == 0.0
+    assert left(job, Progress("", completed=5), 140.0) is None
+    assert left(Seen(2), Progress("", percent=90), 140.0) is None
 
 
 class FakeTerminal(io.StringIO):
@@ -433,3 +453,37 @@ async def test_bars_in_a_notebook(notebook: FakeKernel) -> None:
 
     assert "backup: copying" in notebook.pages[1]
     assert notebook.pages[-1] == ""
+
+
+async def test_one_at_a_time_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view inside another one says in lines what the outer one cannot show."""
+    terminal = a_terminal(monkeypatch)
+    async with Session() as jobs, ajobs.show_progress(jobs):
+        jobs.start(give, 1, name="inner")
+        await jobs.watch()
+
+    assert "inner: Completed after" in terminal.getvalue()
+
+
+class HungUp(FakeTerminal):
+    """A terminal whose window was closed."""
+
+    def write(self, text: str) -> int:
+        """Fail, as the system does."""
+        raise OSError(5, "Input/output error")
+
+    def flush(self) -> None:
+        """Fail in the same way."""
+        raise OSError(5, "Input/output error")
+
+
+async def test_a_terminal_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jobs go on when nobody can see them any more."""
+    a_terminal(monkeypatch)
+    gone = HungUp()
+    monkeypatch.setattr(sys, "stderr", gone)
+    async with Session() as jobs:
+        job = jobs.start(give, 1)
+        await jobs.watch()
+        assert job.is_finished
+        assert sys.stderr is gone

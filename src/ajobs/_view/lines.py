@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from .._records import Progress
@@ -96,26 +96,25 @@ def totals(jobs: Iterable[Viewed]) -> Totals:
     return Totals(counts.total(), finished, states)
 
 
-def bars(jobs: Sequence[Viewed], most: int) -> Bars:
+#: Tells the seconds that are left of what a job is at.
+LeftOf = Callable[[Viewed, Progress], float | None]
+
+
+def bars(jobs: Sequence[Viewed], most: int, left_of: LeftOf) -> Bars:
     """Return the bars of the *jobs* that tell how far they are, the oldest first."""
-    found = [bar for job in jobs if not job.is_finished for bar in bars_of(job)]
-    return Bars(tuple(found[:most]), max(len(found) - most, 0), totals(jobs))
+    going = [job for job in jobs if not job.is_finished]
+    found = [(job, depth, one) for job in going for depth, one in tree(job.progress)]
+    drawn = [_bar(job, depth, one, left_of(job, one)) for job, depth, one in found[:most]]
+    return Bars(tuple(drawn), len(found) - len(drawn), totals(jobs))
 
 
-def bars_of(job: Viewed) -> list[Bar]:
-    """Return the bars of *job*, each behind the one that it is a part of."""
-    name = shown(job.name)
-    return [_bar(job, name, depth, progress) for depth, progress in tree(job.progress)]
-
-
-def _bar(job: Viewed, name: str, depth: int, progress: Progress) -> Bar:
-    activity = shown(progress.activity)
+def _bar(job: Viewed, depth: int, progress: Progress, left: float | None) -> Bar:
+    name, activity = shown(job.name), shown(progress.activity)
     if depth:
         title = activity or "..."
     else:
         title = f"{name}: {activity}" if activity and activity != name else name
 
-    left = number(progress.seconds_remaining)
     return Bar(
         job.id,
         min(depth, MOST_DEPTH),
@@ -173,7 +172,7 @@ def count_of(progress: Progress) -> str:
     return "" if fraction is None else f"{fraction:.0%}"
 
 
-def table(jobs: Sequence[Viewed], now: float, most: int) -> Table:
+def table(jobs: Sequence[Viewed], now: float, most: int, left_of: LeftOf) -> Table:
     """Return the *most* interesting of *jobs*, in the order of their ids.
 
     Args:
@@ -181,9 +180,10 @@ def table(jobs: Sequence[Viewed], now: float, most: int) -> Table:
         now: Unix time.
         most: How many are shown: those that run, then failed ones, then those that ended
             last, then those that wait.
+        left_of: Tells the seconds left.
     """
     chosen = jobs if len(jobs) <= most else heapq.nsmallest(most, jobs, key=_interest)
-    lines = [_line(job, now) for job in sorted(chosen, key=lambda job: job.id)]
+    lines = [_line(job, now, left_of) for job in sorted(chosen, key=lambda job: job.id)]
     return Table(tuple(lines), len(jobs) - len(lines), totals(jobs))
 
 
@@ -198,11 +198,14 @@ def _interest(job: Viewed) -> tuple[int, float]:
     return (1 if state is _FAILED else 2), -(job.end_seconds or 0.0)
 
 
-def _line(job: Viewed, now: float) -> Line:
-    progress = next((one for depth, one in tree(job.progress) if not depth), None)
-    if job.is_finished:
-        progress = None
+def root_of(job: Viewed) -> Progress | None:
+    """Return what *job* is at, as a whole; None if it does not tell, or has ended."""
+    return None if job.is_finished else next((one for _, one in tree(job.progress)), None)
 
+
+def _line(job: Viewed, now: float, left_of: LeftOf) -> Line:
+    progress = root_of(job)
+    left = None if progress is None else left_of(job, progress)
     return Line(
         str(job.id),
         shown(job.name),
@@ -210,16 +213,15 @@ def _line(job: Viewed, now: float) -> Line:
         str(job.state),
         None if progress is None else fraction_of(progress),
         run_time(job, now),
-        told_of(job, progress),
+        told_of(job, progress, left),
     )
 
 
-def told_of(job: Viewed, progress: Progress | None) -> str:
+def told_of(job: Viewed, progress: Progress | None, left: float | None) -> str:
     """Return where *job* is, in words; its root *progress* says most, if it has one."""
     if progress is None:
         return shown(job.status_message)
 
-    left = number(progress.seconds_remaining)
     words = (
         count_of(progress),
         None if left is None else f"{clock(left)} left",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .lines import fraction_of, run_time, told_of, totals, tree
+from .estimate import Estimates
+from .lines import fraction_of, root_of, run_time, told_of, totals
 from .rows import Viewed, shown
 
 #: Seconds between two lines about one job.
@@ -22,6 +23,7 @@ class PlainLines:
         self._tells_all = tells_all
         #: When something was last said about each job; None once its end was told.
         self._told: dict[int, float | None] = {}
+        self._estimates = Estimates()
 
     def lines(self, jobs: Sequence[Viewed], now: float) -> list[str]:
         """Return what there is to say at Unix time *now*."""
@@ -29,11 +31,15 @@ class PlainLines:
         for job in due:
             self._told[job.id] = None if job.is_finished else now
 
-        said = [line(job, now) for job in due[:MOST]]
+        said = [line(job, now, self._left(job, now)) for job in due[:MOST]]
         if len(due) > MOST:
             said.append(f"... and {totals(due[MOST:]).text}")
 
         return said
+
+    def _left(self, job: Viewed, now: float) -> float | None:
+        progress = root_of(job)
+        return None if progress is None else self._estimates.left(job, progress, now)
 
     def _is_due(self, job: Viewed, now: float) -> bool:
         if not self._tells_all and job.id not in self._told and not job.progress:
@@ -44,13 +50,10 @@ class PlainLines:
         return told is not None and (job.is_finished or (begun is not None and now - told >= EVERY))
 
 
-def line(job: Viewed, now: float) -> str:
-    """Return where *job* is, in one line."""
-    progress = None
-    if not job.is_finished:
-        progress = next((one for depth, one in tree(job.progress) if not depth), None)
-
-    words = told_of(job, progress)
+def line(job: Viewed, now: float, left: float | None) -> str:
+    """Return where *job* is, in one line, with the seconds *left* if they are known."""
+    progress = root_of(job)
+    words = told_of(job, progress, left)
     fraction = None if progress is None else fraction_of(progress)
     if fraction is not None and not words.startswith(f"{fraction:.0%}"):
         words = f"{fraction:.0%}, {words}"

@@ -9,11 +9,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from .lines import Bars, Table, bars, table
+from .estimate import Estimates
+from .lines import Bars, LeftOf, Table, bars, table
 from .plain import PlainLines
 from .rows import Viewed
 
@@ -23,6 +25,9 @@ MOST_ROWS = 20
 #: The variable that says how to show progress, and what it may say.
 VARIABLE = "AJOBS_PROGRESS"
 WORDS = ("auto", "plain", "off")
+
+#: What writing raises once nobody listens any more: no work must fail by that.
+GONE = (OSError, ValueError)
 
 NEEDS_RICH = "ajobs shows live progress here once rich is installed: pip install 'ajobs[cli]'"
 
@@ -65,13 +70,24 @@ class Picture(Protocol):
         """Return what says the same in lines."""
 
 
-class BarsPicture:
+class _Estimating:
+    """What pictures know of the time that is left."""
+
+    def __init__(self) -> None:
+        self._estimates = Estimates()
+
+    def _left_at(self, jobs: Sequence[Viewed], now: float) -> LeftOf:
+        self._estimates.forget_all_but({job.id for job in jobs if not job.is_finished})
+        return partial(self._estimates.left, now=now)
+
+
+class BarsPicture(_Estimating):
     """A bar for whatever tells how far it is; gone when all is done."""
 
     stays = False
 
     def look(self, jobs: Sequence[Viewed], now: float, most: int) -> Bars:
-        return bars(jobs, most)
+        return bars(jobs, most, self._left_at(jobs, now))
 
     def by_rich(self, seen: Bars, width: int) -> Any:
         from .rich_live import draw_bars
@@ -87,13 +103,13 @@ class BarsPicture:
         return PlainLines(tells_all=False)
 
 
-class TablePicture:
+class TablePicture(_Estimating):
     """A row for each job; the last table stays."""
 
     stays = True
 
     def look(self, jobs: Sequence[Viewed], now: float, most: int) -> Table:
-        return table(jobs, now, most)
+        return table(jobs, now, most, self._left_at(jobs, now))
 
     def by_rich(self, seen: Table, width: int) -> Any:
         from .rich_live import draw_table
@@ -131,7 +147,8 @@ class Terminal:
             redirect_stdout=sys.stdout.isatty(),
             vertical_overflow="ellipsis",
         )
-        self._live.start()
+        with suppress(*GONE):
+            self._live.start()
 
     def show(self, jobs: Sequence[Viewed], now: float) -> None:
         """Draw what has changed."""
@@ -139,11 +156,13 @@ class Terminal:
         seen = self._picture.look(jobs, now, max(min(MOST_ROWS, height - 5), 1))
         if (seen, width) != (self._seen, self._width):
             self._seen, self._width = seen, width
-            self._live.update(self._picture.by_rich(seen, width), refresh=True)
+            with suppress(*GONE):
+                self._live.update(self._picture.by_rich(seen, width), refresh=True)
 
     def close(self) -> None:
         """Give the terminal back."""
-        self._live.stop()
+        with suppress(*GONE):
+            self._live.stop()
 
 
 class Notebook:
@@ -203,8 +222,8 @@ class Nothing:
 
 
 def write_line(line: str) -> None:
-    """Write to standard error, if anybody listens there: no work must fail by it."""
-    with suppress(OSError, ValueError, AttributeError):
+    """Write to standard error, if there is one and anybody listens."""
+    with suppress(*GONE, AttributeError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
@@ -251,4 +270,7 @@ def on_terminal() -> bool:
     except (AttributeError, ValueError):  # there is none, or it is closed
         return False
 
-    return is_terminal and os.environ.get("TERM", "") not in ("dumb", "unknown")
+    # Somebody else draws there already, by rich too: two that move the cursor spoil both.
+    is_taken = type(sys.stderr).__module__.startswith("rich.")
+    is_dumb = os.environ.get("TERM", "") in ("dumb", "unknown")
+    return is_terminal and not is_taken and not is_dumb
