@@ -27,13 +27,20 @@ KINDS = [
 ]
 
 
-@pytest.fixture(params=KINDS)
+def made(kind: str) -> ProcessRunner | InterpreterRunner:
+    """Return a runner with one place."""
+    return ProcessRunner(1) if kind == "process" else InterpreterRunner(1)
+
+
+@pytest.fixture(scope="module", params=KINDS)
 async def runner(
     anyio_backend: str, request: pytest.FixtureRequest
 ) -> AsyncIterator[ProcessRunner | InterpreterRunner]:
-    """A runner of each kind that pickles."""
-    made = ProcessRunner(1) if request.param == "process" else InterpreterRunner(1)
-    async with made as opened:
+    """A runner of each kind that pickles, the same for all: none of the tests ends its place."""
+    async with made(request.param) as opened:
+        async with ajobs.Session() as session:
+            assert await session.start(far.add, 1, 1, runner=opened) == 2
+
         yield opened
 
 
@@ -124,17 +131,18 @@ class TestMatrix:
         assert isinstance(failure, PayloadError)
         assert "cannot be loaded here" in str(failure)
 
-    @pytest.mark.parametrize("act", ["exit_", "fail"])
-    async def test_record_when_it_is_loaded(
-        self, jobs: ajobs.Session, runner: Runner, act: str
-    ) -> None:
-        """As for results."""
 
-        def write() -> None:
-            ajobs.write_output(odd.ActsWhenLoaded(act))
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("act", ["exit_", "fail"])
+async def test_D7_record_when_it_is_loaded(anyio_backend: str, kind: str, act: str) -> None:
+    """As for results; but the job goes on, so that its place has to be given up with it."""
 
-        failure = await reason(jobs.start(write, runner=runner))
-        assert isinstance(failure, PayloadError)
+    def write() -> None:
+        ajobs.write_output(odd.ActsWhenLoaded(act))
+
+    async with made(kind) as runner, ajobs.Session(failures="keep") as jobs:
+        assert isinstance(await reason(jobs.start(write, runner=runner)), PayloadError)
+        assert await jobs.start(far.add, 1, 1, runner=runner) == 2
 
 
 class TestDeath:
