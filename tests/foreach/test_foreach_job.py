@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import ajobs
@@ -212,3 +213,21 @@ def test_counts_in_words() -> None:
     assert ForeachCounts().text() == "0"
     counts = ForeachCounts(2000, 1200, 1, 0, 5, 794, 12.345, 64.4)
     assert counts.text() == "1,201 of 2,000, 1 failed, 5 running, 12.3/s, 64 s left"
+
+
+async def test_child_that_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once its grace is over it is told to be stuck, and is Stopping until its code has ended."""
+    monkeypatch.setattr("ajobs._foreach.children.FORCE_SECONDS", 0.0)
+    is_open = threading.Event()
+    async with ajobs.Session() as jobs:
+        job = jobs.start_foreach([1], lambda _: is_open.wait(10))
+        while not job.children:
+            await anyio.lowlevel.checkpoint()
+
+        [child] = job.children
+        assert not await child.stop(grace=0.0)
+        assert str(child.state) == "Stopping"
+        assert "still runs" in child.status_message
+        is_open.set()
+
+    assert str(child.state) == "Stopped"

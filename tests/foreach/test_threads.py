@@ -34,16 +34,20 @@ class Gates:
         self.begun: list[Any] = []
         self._condition = threading.Condition()
         self._open: set[Any] = set()
+        self._news = anyio.Event()
 
     def work(self, item: Any) -> Any:
         """Wait at the gate, or for the stop."""
+        self.begun.append(item)
+        anyio.from_thread.run_sync(self._tell)
         with self._condition:
-            self.begun.append(item)
-            self._condition.notify_all()
             while item not in self._open and not stop_requested():
                 self._condition.wait(0.005)
 
         return item
+
+    def _tell(self) -> None:
+        self._news.set()
 
     def open(self, *items: Any) -> None:
         """Let items through."""
@@ -54,8 +58,9 @@ class Gates:
     async def until(self, count: int) -> None:
         """Wait until so many have begun."""
         with anyio.fail_after(5):
-            while len(self.begun) < count:  # noqa: ASYNC110 - threads send no event
-                await anyio.sleep(0.001)
+            while len(self.begun) < count:
+                self._news = anyio.Event()
+                await self._news.wait()
 
 
 class TestBatch:
@@ -138,7 +143,6 @@ async def test_initializer_runs_once_in_each_thread() -> None:
     runner = ThreadRunner(initializer=lambda: calls.append(threading.get_ident()))
 
     def work(_: int) -> int:
-        time.sleep(0.001)
         return threading.get_ident()
 
     used = set(await parallel_foreach(range(30), work, throttle=3, runner=runner))
@@ -356,17 +360,16 @@ async def test_too_many_stuck_threads_end_the_call(monkeypatch: pytest.MonkeyPat
 async def test_stuck_thread_is_left_with_a_warning() -> None:
     """Leaving is bounded; the thread that does not stop is named."""
     release = threading.Event()
-    entered = threading.Event()
+    entered = anyio.Event()
 
     def work(_: object) -> None:
-        entered.set()
+        anyio.from_thread.run_sync(entered.set)
         release.wait(10)
 
     try:
-        with anyio.fail_after(5), pytest.warns(RuntimeWarning, match="item 0: 'a'"):  # noqa: PT031 - warned at the end
+        with anyio.fail_after(5), pytest.warns(RuntimeWarning, match="item 0: 'a'"):
             async with parallel_foreach("a", work):
-                while not entered.is_set():  # noqa: ASYNC110 - threads send no event
-                    await anyio.sleep(0.001)
+                await entered.wait()
     finally:
         release.set()
 
@@ -384,16 +387,17 @@ async def test_timeout_counts_what_ended() -> None:
 async def test_batches_never_wait_for_input() -> None:
     """A slow input hands each item on as it comes."""
     seen: list[int] = []
+    events = [anyio.Event() for _ in range(20)]
 
     async def numbers() -> AsyncIterator[int]:
         for number in range(20):
             yield number
             with anyio.fail_after(5):
-                while len(seen) <= number:  # noqa: ASYNC110 - threads send no event
-                    await anyio.sleep(0.0005)
+                await events[number].wait()
 
     def work(number: int) -> None:
         seen.append(number)
+        anyio.from_thread.run_sync(events[number].set)
 
     await parallel_foreach(numbers(), work)
 

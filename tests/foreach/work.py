@@ -69,14 +69,6 @@ def spin_at_three(number: int) -> int:
     return number
 
 
-def nap_at_three(number: int) -> int:
-    """Take a while for one item."""
-    if number == 3:
-        time.sleep(1)
-
-    return number
-
-
 def exit_at_three(number: int) -> int:
     """Leave the interpreter with one item."""
     if number == 3:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextvars import Context
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from .._blocking import Wait
 from .._checks import command_of
@@ -20,6 +21,10 @@ from .failures import KEPT
 from .items import name_of
 from .results import Results
 from .run import AtWork, Run
+
+#: Seconds after the grace of a stop in which a place that can ends an item by force, before
+#: the item counts as stuck.
+FORCE_SECONDS: Final = 1.0
 
 
 class ItemPlace(NamedTuple):
@@ -83,7 +88,9 @@ class Children(Keeper):
         for index, child in self._running.items():
             if child is job and job.state is JobState.RUNNING:
                 job.move(JobState.STOPPING)
-                self._run.stop_item(index, self.loop.time() + grace)
+                deadline = self.loop.time() + grace
+                self._run.stop_item(index, deadline)
+                self.loop.call_at(deadline + FORCE_SECONDS, partial(_tell_stuck, job))
                 return
 
     def note_seen(self, job: Job[Any]) -> None:
@@ -138,9 +145,13 @@ class Children(Keeper):
     def all_over(self) -> None:
         """The run is over: what still runs was left behind."""
         for child in self._running.values():
-            if child.run is not None:
-                child.run.is_stuck = True
-                child.tell_stuck()
+            _tell_stuck(child)
+
+
+def _tell_stuck(child: Job[Any]) -> None:
+    if child.run is not None:
+        child.run.is_stuck = True
+        child.tell_stuck()
 
 
 def _index(one: AtWork) -> int:

@@ -117,6 +117,7 @@ class TaskWorker(ItemContext):
     """One task that runs items one after another."""
 
     __slots__ = (
+        "_deadline",
         "_has_results",
         "_is_late",
         "_is_odd",
@@ -134,6 +135,7 @@ class TaskWorker(ItemContext):
         self._place = place
         self._run = place.run
         self._shields: set[CancelScope] = set()
+        self._deadline = math.inf
         self._has_results = False
         self._is_late = False
         self._is_odd = False
@@ -232,6 +234,7 @@ class TaskWorker(ItemContext):
     def _is_fit(self) -> bool:
         """Get ready for the next item; False when this scope, or task, is not fit for one."""
         self._has_results = self._is_late = self._is_odd = False
+        self._deadline = math.inf
         self.index = -1
         self.item = None
         self.is_done = bool(self._task.is_spoiled()) or self._run.loop.one_job_per_task
@@ -284,6 +287,7 @@ class TaskWorker(ItemContext):
     def end_item(self, deadline: float) -> None:
         """End the current item, until *deadline* at the latest."""
         self._is_odd = True
+        self._deadline = deadline = min(self._deadline, deadline)
         for shield in self._shields:
             shield.deadline = min(shield.deadline, deadline)
 
@@ -317,7 +321,7 @@ class TaskWorker(ItemContext):
     def cleanup(self) -> Generator[None]:
         shield = CancelScope(shield=True)
         if self.scope.cancel_called:
-            shield.deadline = self._run.loop.time() + STOP_GRACE
+            shield.deadline = self._deadline
 
         self._shields.add(shield)
         try:
