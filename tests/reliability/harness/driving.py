@@ -7,7 +7,9 @@ asyncio and on trio. This file knows tasks and moments, not ajobs and not what i
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
+from collections import deque
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from functools import partial
@@ -20,7 +22,8 @@ from outcome import Error
 
 Do = Callable[[], object]
 
-#: The event loops that are attacked; the second needs Python 3.12.
+#: The event loops that are attacked; the second needs Python 3.12. Besides, "shuffled" is
+#: asyncio with its tasks' steps in an order that the seed decides, as they always are on trio.
 LOOPS = ("asyncio", "eager", "trio")
 HERE = tuple(loop for loop in LOOPS if loop != "eager" or sys.version_info >= (3, 12))
 
@@ -92,8 +95,47 @@ class DrivenLoop(asyncio.SelectorEventLoop):
         return super().create_task(Driven(coro, self._points), **options)
 
 
+class Shuffled(deque[Any]):
+    """asyncio's queue of what is ready, from which steps of different tasks come in any order.
+
+    The steps of one task keep theirs, and so does everything that is no step: transports and
+    callbacks rely on it.
+    """
+
+    def __init__(self, seed: int, trace: list[int]) -> None:
+        super().__init__()
+        self._chance = random.Random(seed)
+        self._trace = trace
+        self._known: dict[object, int] = {}
+
+    def popleft(self) -> Any:
+        first: dict[asyncio.Task[Any], int] = {}
+        for place, handle in enumerate(self):
+            task = getattr(handle._callback, "__self__", None)
+            if not isinstance(task, asyncio.Task):
+                break
+
+            first.setdefault(task, place)
+
+        if not first:
+            return super().popleft()
+
+        task = self._chance.choice(list(first))
+        self._trace.append(self._known.setdefault(task, len(self._known)))
+        handle = self[first[task]]
+        del self[first[task]]
+        return handle
+
+
 class Driver:
-    """What the two loops do differently."""
+    """What the two loops do differently.
+
+    Attributes:
+        trace: Which task took each step, where the order is up to the seed.
+    """
+
+    def __init__(self) -> None:
+        self.trace: list[int] = []
 
     def do_at(self, moment: Moment, yielded: object, do: Do) -> None:
         """Call *do* at *moment* of the suspension that the current task is in."""
@@ -133,16 +175,22 @@ def _is_group(coro: Any) -> bool:
 class AsyncioDriver(Driver):
     """asyncio, its tasks eager or not."""
 
-    def __init__(self, points: Points, *, is_eager: bool = False) -> None:
+    def __init__(self, points: Points, kind: str = "asyncio") -> None:
+        super().__init__()
         self._points = points
-        self._is_eager = is_eager
+        self._kind = kind
+        self._seed = 0
 
     def _make_loop(self) -> asyncio.AbstractEventLoop:
-        loop = DrivenLoop(self._points)
-        if self._is_eager:
-            loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        loop: Any = DrivenLoop(self._points)
+        if self._kind == "shuffled":
+            loop._ready = Shuffled(self._seed, self.trace)
+        elif self._kind == "eager":
+            factory: Any = vars(asyncio)["eager_task_factory"]
+            loop.set_task_factory(factory)
 
-        return loop
+        made: asyncio.AbstractEventLoop = loop
+        return made
 
     def do_at(self, moment: Moment, yielded: object, do: Do) -> None:
         if moment is Moment.BEFORE:
@@ -157,6 +205,7 @@ class AsyncioDriver(Driver):
         return None if _is_group(_innermost(asyncio.current_task())) else error
 
     def run(self, fn: Callable[[], Coroutine[Any, Any, None]], seed: int) -> None:
+        self._seed = seed
         anyio.run(fn, backend="asyncio", backend_options={"loop_factory": self._make_loop})
 
 
@@ -164,7 +213,9 @@ class TrioDriver(Driver, trio.abc.Instrument):
     """trio, with its shuffling seeded."""
 
     def __init__(self, points: Points) -> None:
+        super().__init__()
         self._points = points
+        self._known: dict[trio.lowlevel.Task, int] = {}
         self._after_step: dict[trio.lowlevel.Task, Do] = {}
         self._on_wake: dict[trio.lowlevel.Task, Do] = {}
         self._due: list[Do] = []
@@ -183,6 +234,7 @@ class TrioDriver(Driver, trio.abc.Instrument):
         self._do_due()
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.trace.append(self._known.setdefault(task, len(self._known)))
         self._do_due()
 
     def task_scheduled(self, task: trio.lowlevel.Task) -> None:
@@ -231,7 +283,8 @@ def driver_for(loop: str, points: Points) -> Driver:
     """Return the driver of one of `LOOPS`."""
     make: dict[str, Callable[[Points], Driver]] = {
         "asyncio": AsyncioDriver,
-        "eager": partial(AsyncioDriver, is_eager=True),
+        "eager": partial(AsyncioDriver, kind="eager"),
+        "shuffled": partial(AsyncioDriver, kind="shuffled"),
         "trio": TrioDriver,
     }
     return make[loop](points)

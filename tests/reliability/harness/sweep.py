@@ -267,6 +267,7 @@ class Performance:
     points: int = 0
     has_acted: bool = False
     found: list[str] = field(default_factory=list)
+    trace: tuple[int, ...] = ()
 
 
 def perform(scenario: Scenario, injection: Injection) -> Performance:
@@ -297,7 +298,9 @@ def perform(scenario: Scenario, injection: Injection) -> Performance:
 
     stage.found += spy.wrong()
     stage.found += _unfair_states(stage, scenario.allowed)
-    return Performance(injection, stage.count, stage.has_acted, stage.found)
+    return Performance(
+        injection, stage.count, stage.has_acted, stage.found, tuple(stage.driver.trace)
+    )
 
 
 def _unfair_states(stage: Stage, allowed: Allowed) -> Iterator[str]:
