@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -487,3 +488,25 @@ async def test_a_terminal_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
         await jobs.watch()
         assert job.is_finished
         assert sys.stderr is gone
+
+
+async def test_logs_appear_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler that holds on to the terminal writes above the picture, and has it back."""
+    terminal = a_terminal(monkeypatch)
+    handler = logging.StreamHandler(terminal)
+    logger = logging.getLogger("tests.view.logs")
+    monkeypatch.setattr(logger, "handlers", [handler])
+    gate = anyio.Event()
+    async with Session() as jobs:
+        jobs.start(copy, gate, name="backup")
+        await anyio.wait_all_tasks_blocked()
+        async with ajobs.show_progress(jobs):
+            await anyio.wait_all_tasks_blocked()
+            assert handler.stream is not terminal
+            logger.warning("disk is nearly full")
+            gate.set()
+
+    before, after = terminal.getvalue().split("disk is nearly full", 1)
+    assert handler.stream is terminal
+    assert before.endswith("\x1b[2K")  # the picture was wiped off first
+    assert "backup: copying" in after

@@ -5,14 +5,15 @@ These write and decide nothing else; what they show is a picture, what changed i
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO, TypeAlias
 
 from .estimate import Estimates
 from .lines import Bars, LeftOf, Table, bars, table
@@ -28,6 +29,8 @@ WORDS = ("auto", "plain", "off")
 
 #: What writing raises once nobody listens any more: no work must fail by that.
 GONE = (OSError, ValueError)
+
+Handler: TypeAlias = "logging.StreamHandler[TextIO]"
 
 NEEDS_RICH = "ajobs shows live progress here once rich is installed: pip install 'ajobs[cli]'"
 
@@ -147,8 +150,12 @@ class Terminal:
             redirect_stdout=sys.stdout.isatty(),
             vertical_overflow="ellipsis",
         )
+        streams = sys.stdout, sys.stderr
         with suppress(*GONE):
             self._live.start()
+
+        # rich has put others in their place, which let what is written appear above.
+        self._loggers = redirect_logging(dict(zip(streams, (sys.stdout, sys.stderr), strict=True)))
 
     def show(self, jobs: Sequence[Viewed], now: float) -> None:
         """Draw what has changed."""
@@ -161,6 +168,9 @@ class Terminal:
 
     def close(self) -> None:
         """Give the terminal back."""
+        for handler, stream in self._loggers:
+            handler.setStream(stream)
+
         with suppress(*GONE):
             self._live.stop()
 
@@ -219,6 +229,28 @@ class Nothing:
 
     def close(self) -> None:
         """End nothing."""
+
+
+def redirect_logging(instead: Mapping[TextIO, TextIO]) -> list[tuple[Handler, TextIO]]:
+    """Let the log handlers that write to a key of *instead* write to its value.
+
+    They hold on to the stream that they were made with, and so would write right into the
+    picture.
+
+    Returns:
+        Each of them with its own stream.
+    """
+    loggers = (logging.getLogger(), *logging.Logger.manager.loggerDict.values())
+    handlers = (one for logger in loggers for one in getattr(logger, "handlers", ()))
+    found = [
+        (one, one.stream)
+        for one in dict.fromkeys(handlers)
+        if isinstance(one, logging.StreamHandler) and one.stream in instead
+    ]
+    for handler, stream in found:
+        handler.setStream(instead[stream])
+
+    return found
 
 
 def write_line(line: str) -> None:
