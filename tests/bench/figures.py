@@ -59,5 +59,6 @@ def report(
         verdict=Verdict("thread", 4, sentence),
         doubt=None,
         rounds=2,
+        others=0.0,
     )
     return BenchReport((table,), Machine("1.0", "3.11.7", "Linux x86_64", 2, "asyncio"))

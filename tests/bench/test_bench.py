@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 import ajobs
 import ajobs._bench.run
 from ajobs._bench.rules import Effort
-from ajobs._bench.usage import Usage
+from ajobs._bench.usage import Crowd, Usage
 from tests.bench import work
 from tests.test_architecture import TREE
 
@@ -27,7 +28,7 @@ HAS_INTERPRETERS = sys.version_info >= (3, 13)
 @pytest.fixture(autouse=True)
 def little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure just enough to have a figure."""
-    monkeypatch.setattr(ajobs._bench.run, "effort", lambda **_: Effort(2, 0.01, 30.0))
+    monkeypatch.setattr(ajobs._bench.run, "effort", lambda **_: Effort(2, 2, 0.01, 30.0))
 
 
 @pytest.mark.slow
@@ -104,13 +105,24 @@ def test_what_fails_in_one_place_only() -> None:
 
 def test_no_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the time does not allow is named, and what was measured is kept."""
-    monkeypatch.setattr(ajobs._bench.run, "effort", lambda **_: Effort(3, 0.01, 0.0))
+    monkeypatch.setattr(ajobs._bench.run, "effort", lambda **_: Effort(3, 3, 0.01, 0.0))
     (table,) = ajobs.bench(work.square, [1], runners="thread").tables
 
     assert table.rounds == 1
     assert table.rows == ()
     assert table.left_out[0] == ("thread", None, "no time was left")
     assert table.verdict.runner == "plain loop"
+
+
+def test_more_rounds_where_they_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on as long as rounds differ, to an end."""
+    monkeypatch.setattr(ajobs._bench.run, "effort", lambda **_: Effort(1, 3, 0.01, 30.0))
+    agree = iter([False, True])
+    monkeypatch.setattr(ajobs._bench.run, "is_steady", lambda _: next(agree))
+    assert ajobs.bench(work.square, [1], runners="thread", throttles=2).tables[0].rounds == 2
+
+    monkeypatch.setattr(ajobs._bench.run, "is_steady", lambda _: False)
+    assert ajobs.bench(work.square, [1], runners="thread", throttles=2).tables[0].rounds == 3
 
 
 def awaits_later(number: int) -> Any:
@@ -208,6 +220,20 @@ def test_usage_sees_the_peak_and_cpu_time() -> None:
     assert 29_000_000 < peak - before < 40_000_000
     assert 0 < usage.cpu() - cpu < 5
     assert len(kept) > 0
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="Linux tells, others do not")
+def test_crowd_does_not_count_ourselves() -> None:
+    """What this process computes is not what others do."""
+    crowd, begin, own = Crowd(), time.monotonic(), time.process_time()
+    while time.process_time() - own < 0.3:
+        pass
+
+    busy = (os.cpu_count() or 1) - 0.3 / (time.monotonic() - begin)
+    others = crowd.cpus()
+    assert others is not None
+    # the machine counts in hundredths of a second
+    assert others <= busy + 0.15
 
 
 def test_public_names_only() -> None:

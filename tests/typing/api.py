@@ -140,6 +140,14 @@ async def inside_async() -> None:
         await ajobs.write_error("x")
 
 
+def measured() -> None:
+    """What `bench` finds out has types too."""
+    report = ajobs.bench(len, ["a"], runners=["thread", "process"], throttles=2, quick=True)
+    assert_type(report, ajobs.BenchReport)
+    assert_type(report.tables[0].best.throttle, int)
+    assert_type(report.tables[0].verdict.sentence, str)
+
+
 class Own(ajobs.Runner):
     """A runner of one's own is one method."""
 

@@ -10,7 +10,7 @@ from html import escape
 
 from .measures import PLAIN, Machine, Measurement, Table
 from .svg import Line, chart, marker, time_line
-from .text import COLUMNS, cells, duration, left_out_text, machine_text, number
+from .text import COLUMNS, cells, duration, machine_text, number, sentences
 
 __all__ = ("fragment", "page")
 
@@ -82,8 +82,7 @@ def fragment(tables: Sequence[Table], machine: Machine) -> str:
 
 
 def _section(table: Table) -> str:
-    notes = [left_out_text(one) + "." for one in table.left_out]
-    notes += [table.doubt] if table.doubt else []
+    *notes, _ = sentences(table)
     return "\n".join(
         [
             f"<section><h2>{escape(table.function)}</h2>",

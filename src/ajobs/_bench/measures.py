@@ -141,6 +141,7 @@ class Table:
         verdict: What follows.
     doubt: Why it should be measured again; None where nothing speaks for that.
         rounds: How often everything was measured.
+    others: How many CPUs other programs used meanwhile; None where nobody tells.
     """
 
     function: str
@@ -150,6 +151,7 @@ class Table:
     verdict: Verdict
     doubt: str | None
     rounds: int
+    others: float | None
 
     @property
     def runners(self) -> Mapping[str, tuple[Measurement, ...]]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -28,16 +29,16 @@ from .rules import (
     Effort,
     Shape,
     default_throttles,
-    doubt,
     effort,
     is_hopeless,
-    judge,
+    is_steady,
     measured,
     shape_of,
 )
 from .samples import BUILT_IN
 from .timed import is_async
-from .usage import Usage, resident
+from .usage import Crowd, Usage, resident
+from .verdict import doubt, judge
 
 __all__ = ("bench",)
 
@@ -150,8 +151,9 @@ class _Bench:
     def run(self) -> Table:
         """Measure as many rounds as the time allows."""
         shape = self._warm_up()
-        for number in range(self._plan.rounds):
-            if number and self._is_late:
+        crowd = Crowd()
+        for number in count():
+            if self._is_enough(number):
                 break
 
             self._tell(PLAIN)
@@ -162,7 +164,15 @@ class _Bench:
 
             self._cells = list(self._samples)
 
-        return self._table()
+        return self._table(crowd.cpus())
+
+    def _is_enough(self, rounds: int) -> bool:
+        """Tell whether so many rounds will do: as planned, or more where they disagree."""
+        if rounds < self._plan.rounds:
+            return rounds > 0 and self._is_late
+
+        is_steady_now = is_steady(map(self._measurement, self._samples))
+        return is_steady_now or self._is_late or rounds >= self._plan.most_rounds
 
     def _warm_up(self) -> Shape:
         self._tell(PLAIN)
@@ -230,7 +240,7 @@ class _Bench:
 
         self._told += 1
 
-    def _table(self) -> Table:
+    def _table(self, others: float | None) -> Table:
         plain = measured(PLAIN, 1, self._plain, self._plain)
         rows = tuple(self._measurement(cell) for cell in self._samples)
         return Table(
@@ -239,7 +249,8 @@ class _Bench:
             rows=rows,
             left_out=tuple(self._left_out.values()),
             verdict=judge(plain, rows),
-            doubt=doubt(plain, rows),
+            doubt=doubt([plain, *rows], others, os.cpu_count() or 1),
+            others=others,
             rounds=len(self._plain),
         )
 

@@ -118,6 +118,7 @@ def _table_dict(table: Table) -> dict[str, object]:
     return {
         "function": table.function,
         "rounds": table.rounds,
+        "others": table.others,
         "plain": _row_dict(table.plain),
         "rows": [_row_dict(row) for row in table.rows],
         "left_out": [one._asdict() for one in table.left_out],

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ("Usage", "resident")
+__all__ = ("Crowd", "Usage", "resident")
 
 _PROC = Path("/proc")
 
@@ -35,9 +35,7 @@ class Usage:
 
     def cpu(self) -> float:
         """Return CPU seconds used so far, by this process and all that it has started."""
-        times = os.times()
-        ended = times.children_user + times.children_system
-        return time.process_time() + ended + sum(map(_cpu_of, self._ours()))
+        return _own() + sum(map(_cpu_of, self._ours()))
 
     def peak(self) -> int | None:
         """Return the most bytes resident at once since the beginning, workers included.
@@ -52,6 +50,43 @@ class Usage:
 
     def _ours(self) -> Iterator[int]:
         return (pid for pid in _descendants(os.getpid()) if pid not in self._others)
+
+
+class Crowd:
+    """Tells how much the other programs of this machine compute meanwhile."""
+
+    def __init__(self) -> None:
+        """Begin."""
+        self._begin = time.monotonic(), _busy(), _own()
+
+    def cpus(self) -> float | None:
+        """Return how many CPUs others have used, on average; None where nobody tells.
+
+        Our own workers are not others once they have ended.
+        """
+        (then, busy_then, own_then), busy = self._begin, _busy()
+        if busy is None or busy_then is None:
+            return None
+
+        others = (busy - busy_then) - (_own() - own_then)
+        return max(0.0, others / (time.monotonic() - then))
+
+
+def _busy() -> float | None:
+    """Return the CPU seconds of the whole machine, or None."""
+    try:
+        fields = (_PROC / "stat").read_text().split(maxsplit=9)[1:9]
+    except OSError:
+        return None
+
+    user, nice, system, _idle, _io, *interrupts = map(int, fields)
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
+def _own() -> float:
+    """Return the CPU seconds of this process and of its ended children."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
 
 
 def resident() -> int:
