@@ -171,3 +171,26 @@ def test_death_of_the_parent(told: Path) -> None:
         parent.kill()
 
     assert gone_within(2, [number]) == []
+
+
+@pytest.mark.parametrize("trap", ["", "exit 3"], ids=["deaf", "polite"])
+async def test_too_late(trap: str) -> None:
+    """What a program has printed before its time was over is there."""
+    async with Programs(grace=0.1) as programs:
+        script = f"trap '{trap}' TERM; echo printed; while :; do :; done"
+        ran = await programs.run(["sh", "-c", script], timeout=0.2)
+
+    assert ran.is_late
+    assert ran.returncode == (3 if trap else -signal.SIGKILL)
+    assert ran.stdout.read() == b"printed\n"
+
+
+async def test_cancelled_from_outside(told: Path) -> None:
+    """A cancellation that takes everything with it ends the programs too."""
+    with anyio.CancelScope() as everything:
+        async with Programs() as programs, anyio.create_task_group() as tasks:
+            tasks.start_soon(sh, programs, f"echo $$ > {told}; sleep 60")
+            number = await number_in(told)
+            everything.cancel()
+
+    assert gone_within(0, [number]) == []

@@ -51,6 +51,7 @@ class Ran(NamedTuple):
         seconds: How long it ran.
         stdout: What it has printed, to be read and closed.
         stderr: The same of its standard error.
+        is_late: True if it was ended because its time was over.
     """
 
     returncode: int
@@ -58,6 +59,7 @@ class Ran(NamedTuple):
     seconds: float
     stdout: BinaryIO
     stderr: BinaryIO
+    is_late: bool = False
 
     def close(self) -> None:
         """Let go of what it has printed."""
@@ -103,6 +105,7 @@ class Programs:
         self._files: deque[int] = deque()
         self._died: WorkerDied | None = None
         self._tasks: TaskGroup
+        self._listening = CancelScope(shield=True)
 
     async def __aenter__(self) -> Self:
         """Start the process that runs them."""
@@ -134,7 +137,7 @@ class Programs:
 
     async def __aexit__(self, *_: object) -> None:
         """Let the process end."""
-        self._tasks.cancel_scope.cancel()
+        self._listening.cancel()
         try:
             # It only listens: what the block raised is not its business.
             await self._tasks.__aexit__(None, None, None)
@@ -150,8 +153,12 @@ class Programs:
         """Close what would keep the process from noticing our death."""
         self._socket.close()
 
-    async def run(self, argv: Sequence[str]) -> Ran:
+    async def run(self, argv: Sequence[str], timeout: float | None = None) -> Ran:
         """Run a program to its end; cancelling ends it, with all that it has started.
+
+        Args:
+            argv: The program and its arguments.
+            timeout: Seconds after which it is ended; what it has printed stays.
 
         Raises:
             OSError: It cannot be started.
@@ -165,13 +172,22 @@ class Programs:
         body = ZERO.join([os.fsencode(one) for one in argv])
         self._send(ASK.pack(len(body), number, 0) + body)
         try:
-            await waiter.event.wait()
+            if timeout is None:
+                await waiter.event.wait()
+            else:
+                with anyio.move_on_after(timeout):
+                    await waiter.event.wait()
         except BaseException:
             await self._stop(number, waiter)
+            waiter.close()
             raise
 
+        is_late = not waiter.event.is_set()
+        if is_late:
+            await self._stop(number, waiter)
+
         if isinstance(waiter.outcome, Ran):
-            return waiter.outcome
+            return waiter.outcome._replace(is_late=is_late)
 
         assert waiter.outcome is not None
         raise waiter.outcome
@@ -184,7 +200,6 @@ class Programs:
 
             self._send(ASK.pack(0, number, signal.SIGKILL))
             await waiter.event.wait()
-            waiter.close()
 
     def _send(self, message: bytes) -> None:
         """Send what fits, and keep the rest until there is room."""
@@ -210,10 +225,16 @@ class Programs:
 
     async def _listen(self) -> None:
         """Hear how programs have ended, until the process that runs them has."""
-        while self._receive():
-            await self._poll.wait()
-            self._flush()
+        # Shielded: who is cancelled still waits for the end of programs. Leaving ends it.
+        with self._listening:
+            while self._receive():
+                await self._poll.wait()
+                self._flush()
 
+            await self._mourn()
+
+    async def _mourn(self) -> None:
+        """Tell everybody that the process which ran their programs has died."""
         await self._child.ended(_DYING_SECONDS)
         how = how_it_ended(self._child.returncode) if self._child.has_ended else "it fell silent"
         self._died = WorkerDied(f"the process that runs the programs has ended: {how}")
@@ -264,7 +285,7 @@ class Programs:
                 os.fdopen(self._files.popleft(), "rb") if what & file else io.BytesIO(text)
                 for file, text in _in_order(texts)
             ]
-            waiter.tell(Ran(code, began, seconds, *printed))
+            waiter.tell(Ran(code, began, seconds, printed[0], printed[1]))
 
         return end
 

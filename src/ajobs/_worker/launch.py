@@ -49,11 +49,13 @@ _DEFAULT = (_signal.SIGPIPE, _signal.SIGXFSZ)
 class _Program:
     """A program that runs."""
 
-    def __init__(self, number: int, files: tuple[int, int]) -> None:
+    __slots__ = ("began", "clock", "files", "number")
+
+    def __init__(self, number: int, files: tuple[int, int], began: float, clock: float) -> None:
         self.number = number
         self.files = files
-        self.began = time.time()
-        self.clock = time.perf_counter()
+        self.began = began
+        self.clock = clock
 
 
 class Launcher:
@@ -99,6 +101,8 @@ class Launcher:
             for pid in self._programs:
                 _signal_group(pid, _signal.SIGKILL)
 
+            self._socket.close()
+
     def _listen(self) -> bool:
         """Do what the parent asks for; return whether it is still there."""
         data = self._socket.recv(1 << 16)
@@ -122,6 +126,7 @@ class Launcher:
 
     def _start(self, number: int, argv: list[bytes]) -> None:
         files: list[int] = []
+        began, clock = time.time(), time.perf_counter()
         try:
             files += [self._file(), self._file()]
             pid = self._spawn(argv, files)
@@ -129,17 +134,17 @@ class Launcher:
             for file in files:
                 os.close(file)
 
-            self._send([TELL.pack(number, error.errno or 0, FAILED, time.time(), 0, 0, 0)])
+            self._send([TELL.pack(number, error.errno or 0, FAILED, began, 0, 0, 0)])
             return
 
-        self._programs[pid] = _Program(number, (files[0], files[1]))
+        self._programs[pid] = _Program(number, (files[0], files[1]), began, clock)
         self._groups[number] = pid
 
     def _spawn(self, argv: list[bytes], files: list[int]) -> int:
         name = argv[0]
         path = self._paths.get(name)
         if path is None:
-            path = self._paths[name] = _find(name)
+            path = self._paths[name] = find_program(name)
 
         actions = [(os.POSIX_SPAWN_DUP2, file, fd) for file, fd in zip(files, (1, 2), strict=True)]
         try:
@@ -222,7 +227,7 @@ def _signal_group(pid: int, number: int) -> None:
         return  # it has ended, or made itself somebody else
 
 
-def _find(name: bytes) -> bytes:
+def find_program(name: bytes) -> bytes:
     """Return the file of the program *name*, looked up where a shell does.
 
     Raises:

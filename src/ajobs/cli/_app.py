@@ -40,6 +40,11 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "run": Entry("_run", "Run a function, a script or a command in the foreground."),
+    "foreach": Entry(
+        "_foreach.command",
+        "Run a command, or call a function, for each of many items at once.",
+        ("map", "parallel", "foreach-object"),
+    ),
     "bench": Entry("_bench", "Thread or process? Measure a function, and say which to take."),
     "demo": Entry("_demo", "Watch real jobs at work; no network, a few seconds."),
 }

@@ -1,0 +1,222 @@
+"""``ajobs foreach``: its options, and the plan that they make."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import rich_click as click
+
+from ..._worker.launch import find_program
+from .._ends import Problem, Status
+from .._options import backend_option
+from .._signals import run_until_signal
+from .._targets import is_function, load_function
+from .bar import Bar
+from .done import Task
+from .halt import Halt, parse
+from .items import Source, open_source, split
+from .joblog import JobLog, finished
+from .output import Output
+from .run import Plan, carry_out
+from .template import Template
+from .work import Commands, Functions, Limits, Work
+
+__all__ = ("command",)
+
+
+class Throttle(click.ParamType[int]):
+    """How many at once: a number, or a share of the CPUs."""
+
+    name = "N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Return the number that *value* means."""
+        match = re.fullmatch(r"(\d{1,9})(%?)", str(value))
+        if match is None or not int(match[1]):
+            self.fail(f"{value!r} is no number of jobs: write 8, or 50% for half the CPUs")
+
+        number = int(match[1])
+        return max(1, cpus() * number // 100) if match[2] else number
+
+
+class HaltRule(click.ParamType[Halt]):
+    """A rule for giving up."""
+
+    name = "RULE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Halt:
+        """Return the rule that *value* means."""
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.fail(str(error))
+
+
+def cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@click.command("foreach", context_settings={"allow_interspersed_args": False})
+@click.argument(
+    "words", metavar="COMMAND... [::: ITEM...]", nargs=-1, required=True, type=click.UNPROCESSED
+)
+@click.option(
+    "-j",
+    "--throttle",
+    "--jobs",
+    type=Throttle(),
+    help="Most at once: 8, or 50% of the CPUs. [default: 100%]",
+)
+@click.option("-k", "--keep-order", is_flag=True, help="Print in the order of the items.")
+@click.option("-a", "--arg-file", metavar="FILE", help="Read the items from FILE, one a line.")
+@click.option("-0", "--null", is_flag=True, help="Items end with a null byte, not with a line.")
+@click.option("--tag", is_flag=True, help="Put the item before each line of its output.")
+@click.option("--dry-run", is_flag=True, help="Print what would be run.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End an item that runs longer; it has failed.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    help="Try an item N times until it succeeds.",
+)
+@click.option(
+    "--halt",
+    type=HaltRule(),
+    default="never",
+    help="Give up: now,fail=1 stops the others, soon,fail=3 lets those that run finish. "
+    "[default: never]",
+)
+@click.option("--bar", is_flag=True, help="Show a bar on stderr.")
+@click.option("--eta", is_flag=True, help="Show on stderr how long it will take.")
+@click.option(
+    "--joblog", type=click.Path(path_type=Path), metavar="FILE", help="Note what has run."
+)
+@click.option("--resume", is_flag=True, help="Leave out what is in the job log.")
+@click.option("--resume-failed", is_flag=True, help="The same, but run again what has failed.")
+@click.option(
+    "--runner",
+    type=click.Choice(["task", "thread", "process", "interpreter"]),
+    metavar="NAME",
+    help="Where a function runs: task, thread, process or interpreter. "
+    "[default: task for an async one, else thread]",
+)
+@click.option("--raw", is_flag=True, help="Do not escape control characters on a terminal.")
+@click.option("--jsonl", is_flag=True, help="Print a line of JSON for each item.")
+@backend_option
+def command(words: tuple[str, ...], backend: str, **options: Any) -> int:
+    """Run a command, or call a function, for each of many items at once.
+
+    Items are read from the command line after three colons, from a file, or from standard
+    input, as they are needed:
+
+    \b
+        ajobs foreach gzip -9 ::: *.log
+        find . -name '*.png' | ajobs foreach -j4 --bar optipng
+        ajobs foreach --tag ping -c1 {} ::: alpha beta
+        ajobs foreach -k package.module:function ::: 1 2 3
+
+    {} is the item (without it, the item is the last argument), {.} the item without its
+    extension, {/} its last part, {//} the folder, {/.} both, {#} its number. What an item
+    prints comes in one piece, when it has ended.
+
+    No shell takes the command apart: for pipes and variables write  sh -c '... "$1" ...' sh {}
+    """  # noqa: D301  # click's mark for a paragraph that is not filled
+    target, given = split(words)
+    if not target:
+        raise Problem("there is no command before ':::': say what to run", Status.USAGE)
+
+    source = open_source(given, options["arg_file"], null=options["null"])
+    limits = Limits(
+        options["throttle"] or cpus(),
+        options["timeout"],
+        options["retries"],
+        options["keep_order"],
+    )
+    work = work_for(target, options["runner"], limits)
+    if options["dry_run"]:
+        return run_until_signal(partial(dry_run, source, work), backend)
+
+    plan = plan_for(source, work, options)
+    try:
+        return run_until_signal(partial(carry_out, plan), backend)
+    finally:
+        if plan.joblog is not None:
+            plan.joblog.close()
+
+
+def work_for(target: list[str], runner: str | None, limits: Limits) -> Work:
+    """Return what *target* asks for.
+
+    Raises:
+        Problem: It cannot be had.
+    """
+    if len(target) == 1 and is_function(target[0]):
+        return Functions(target[0], load_function(target[0]), runner, limits)
+
+    if runner is not None:
+        raise Problem("--runner is for functions only: leave it out", Status.USAGE)
+
+    template = Template(target)
+    program = target[0] if len(target) == 1 and " " in target[0] else template.program
+    if program is not None:
+        check_program(program)
+
+    return Commands(template.fill, limits)
+
+
+def check_program(name: str) -> None:
+    """Raise a `Problem` unless there is a program of this *name*."""
+    try:
+        find_program(os.fsencode(name))
+    except OSError as error:
+        hint = "write its words apart, no shell does that" if " " in name else "check its name"
+        raise Problem(f"there is no program {name!r}: {hint}", Status.USAGE) from error
+
+
+def plan_for(source: Source, work: Work, options: dict[str, Any]) -> Plan:
+    """Return the plan that the *options* make.
+
+    Raises:
+        Problem: They do not go together.
+    """
+    resumes = options["resume"] or options["resume_failed"]
+    path: Path | None = options["joblog"]
+    if resumes and path is None:
+        raise Problem("--resume needs the log of the last time: add --joblog FILE", Status.USAGE)
+
+    skipped: set[int] = set()
+    joblog = None
+    if path is not None:
+        if resumes:
+            skipped = finished(path, failed_too=not options["resume_failed"])
+
+        joblog = JobLog(path, append=resumes)
+
+    has_bar = options["bar"]
+    total = None if source.total is None else max(0, source.total - len(skipped))
+    bar = Bar(total, has_bar=has_bar) if has_bar or options["eta"] else None
+    output = Output(raw=options["raw"], tag=options["tag"], jsonl=options["jsonl"], bar=bar)
+    return Plan(source, skipped, work, options["halt"], joblog, output, bar)
+
+
+async def dry_run(source: Source, work: Work) -> int:
+    """Print what would be run for each item."""
+    seq = 0
+    async for item in source.items():
+        seq += 1
+        print(work.show(Task(seq, item)))
+
+    await anyio.lowlevel.checkpoint()
+    return Status.SUCCESS

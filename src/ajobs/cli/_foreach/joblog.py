@@ -1,0 +1,92 @@
+"""The job log: what has run, a line each, in the format of GNU parallel's --joblog."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TextIO
+
+from .._ends import Problem, Status
+from .done import Done
+
+__all__ = ("JobLog", "finished")
+
+HEADER = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n"
+
+
+def line(done: Done) -> str:
+    """Return the line for *done*."""
+    command = done.command.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+    fields = (
+        str(done.task.seq),
+        ":",
+        f"{done.began:.3f}",
+        f"{done.seconds:.3f}",
+        "0",
+        str(done.size()),
+        str(done.exit if done.exit >= 0 or done.signal == 0 else 0),
+        str(done.signal),
+        command,
+    )
+    return "\t".join(fields) + "\n"
+
+
+def finished(path: Path, *, failed_too: bool) -> set[int]:
+    """Return the numbers of the items that need not run again, by the log at *path*.
+
+    Args:
+        path: The log; there may be none yet.
+        failed_too: Whether an item that failed counts as well.
+
+    Raises:
+        Problem: The file is no job log.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return set()
+
+    head, _, rest = text.partition("\n")
+    if f"{head}\n" != HEADER and text:
+        raise Problem(f"{path} is no job log: name another file", Status.USAGE)
+
+    last: dict[int, bool] = {}
+    # A last line without its end was cut off, and its item runs again.
+    for entry in rest.split("\n")[:-1]:
+        fields = entry.split("\t")
+        last[int(fields[0])] = fields[6:8] == ["0", "0"]
+
+    return {seq for seq, succeeded in last.items() if succeeded or failed_too}
+
+
+class JobLog:
+    """A log that is written, line by line, as items end."""
+
+    def __init__(self, path: Path, *, append: bool) -> None:
+        """Begin a new log at *path*, or go on with the one that is there."""
+        mode = "a+b" if append else "wb"
+        with path.open(mode) as there:
+            _cut_half_line(there.fileno())
+
+        self._file: TextIO = path.open("a", encoding="utf-8", errors="surrogateescape")
+        if not self._file.tell():
+            self._file.write(HEADER)
+            self._file.flush()
+
+    def add(self, done: Done) -> None:
+        """Note *done*, so that it is there whatever happens next."""
+        self._file.write(line(done))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _cut_half_line(fd: int) -> None:
+    """Remove the end of a file that is no whole line."""
+    size = os.fstat(fd).st_size
+    tail = os.pread(fd, 1 << 20, max(0, size - (1 << 20))) if size else b""
+    half = len(tail) - (tail.rfind(b"\n") + 1)
+    if half:
+        os.ftruncate(fd, size - half)
