@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar, overload
 
 from .._job import Job as AsyncJob
+from .._table import JobList as AsyncJobList
 from ._bridge import Bridge
 from ._job import Job
+from ._seen import Seen
 
 T = TypeVar("T")
 
@@ -45,6 +47,19 @@ class Handles(Sequence[Job[T]]):
 
     def __repr__(self) -> str:
         return repr(self.behind)
+
+
+class JobList(Seen, list[Job[Any]]):
+    """Jobs that were found: a list that is shown as ``Get-Job`` shows them."""
+
+    __slots__ = ()
+
+    @property
+    def _shown_as(self) -> AsyncJobList:
+        return AsyncJobList(job.behind for job in self)
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def behind(jobs: Iterable[Jobs[T]]) -> list[AsyncJob[T] | Iterable[AsyncJob[T]]]:

@@ -18,6 +18,7 @@ from .._reading import Receipt as AsyncReceipt
 from .._records import Progress, Record, StateChange, Stream
 from .._state import JobState
 from ._bridge import Bridge
+from ._seen import Seen
 
 if TYPE_CHECKING:
     import uuid
@@ -49,7 +50,7 @@ class _Same(Generic[T]):
         raise AttributeError(f"{self._name} of a job cannot be set")
 
 
-class Job(Generic[T_co]):
+class Job(Seen, Generic[T_co]):
     """A handle on one job: an `ajobs.Job` whose waits block the thread that calls.
 
     Its attributes can be read at any time, also when its session has closed. Two handles on
@@ -106,6 +107,10 @@ class Job(Generic[T_co]):
 
     def __repr__(self) -> str:
         return repr(self.behind)
+
+    @property
+    def _shown_as(self) -> AsyncJob[T_co]:
+        return self.behind
 
     # Waiting
 

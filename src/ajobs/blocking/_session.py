@@ -6,6 +6,7 @@ mean is the async session's business.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
 from functools import partial, wraps
 from types import TracebackType
@@ -36,9 +37,10 @@ from .._state import JobState
 from .._waiting import WaitResult, as_completed, wait_all, wait_any
 from ._bridge import Bridge, refuse_here
 from ._foreach import ForeachVerb
-from ._handles import Handles, Jobs, behind
+from ._handles import Handles, JobList, Jobs, behind
 from ._host import Host
 from ._job import Each, Job
+from ._seen import Seen
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,7 +80,7 @@ def _starting(
     return start
 
 
-class SessionView(ForeachVerb):
+class SessionView(Seen, ForeachVerb):
     """The verbs of a session, for threads. `current` and `Session` make it.
 
     Any number of threads may use it at once. Every call that waits can be left with Ctrl-C,
@@ -190,6 +192,18 @@ class SessionView(ForeachVerb):
         text = show() if self._way is None else self._way.call(show)
         return text.replace("<Session", "<blocking.Session", 1)
 
+    @property
+    def _shown_as(self) -> AsyncSession:
+        return self._session
+
+    def watch(self) -> None:
+        """Show a live table of the jobs until all have finished. See `ajobs.Session.watch`."""
+        self._bridge.run(self._session.watch)
+
+    def trace(self, path: str | os.PathLike[str]) -> None:
+        """Write a time line of the jobs to *path*. See `ajobs.Session.trace`."""
+        self._session.trace(path)
+
     def get(
         self,
         name: str | Iterable[str] | None = None,
@@ -209,7 +223,7 @@ class SessionView(ForeachVerb):
         get = partial(
             self._session.get, name, id, kind, state, has_more_data, before, after, newest, children
         )
-        return [Job(job, self._bridge) for job in self._bridge.call(get)]
+        return JobList(Job(job, self._bridge) for job in self._bridge.call(get))
 
     def follow(self) -> Iterator[tuple[Job[Any], Record | StateChange]]:
         """Iterate over ``(job, record)`` for every record and change of state of all jobs.
