@@ -1,0 +1,290 @@
+"""Nothing is left, nothing grows, nothing spins, and every wait comes to its end in time.
+
+The same in two sizes: one for each push, and a long one by `-m soak`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+import ajobs
+from tests.conftest import footprint, left_since, live_tasks
+from tests.runners import far
+from tests.runners.helpers import first_output, gone_within
+from tests.support import Deaf, forever, nothing, reach, write
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process uses."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE
+
+
+# Leaks
+
+
+async def cycle(script: Path) -> None:
+    """Open a session, start a job of each kind, and close it."""
+    async with ajobs.Session() as jobs:
+        jobs.start(nothing)
+        jobs.start(far.give, 1)
+        jobs.start(far.give, 1, runner="process")
+        jobs.start_command(["cat"], input=["line"])
+        jobs.start_script(script)
+        if sys.version_info >= (3, 13):
+            jobs.start(far.give, 1, runner="interpreter")
+
+
+async def cycles(count: int, script: Path, backend: str) -> float:
+    """Go round *count* times, warmed up; return by how many bytes each has made us grow."""
+    for _ in range(3):
+        await cycle(script)
+
+    gc.collect()
+    held, tasks, before = footprint(), live_tasks(backend), resident()
+    for _ in range(count):
+        await cycle(script)
+
+    assert left_since(held) == []
+    assert live_tasks(backend) == tasks
+    return (resident() - before) / count
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """A script that does next to nothing."""
+    path = tmp_path / "script.py"
+    path.write_text("print(1)\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.slow
+async def test_cycles_leave_nothing(anyio_backend: str, script: Path, tally: Counter[str]) -> None:
+    """Descriptors, threads, children and tasks are as many as before."""
+    await cycles(25, script, anyio_backend)
+    tally[f"cycles of a session with each kind of job on {anyio_backend}"] += 25
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+async def test_cycles_leave_nothing_in_the_long_run(
+    anyio_backend: str, script: Path, tally: Counter[str]
+) -> None:
+    """Five hundred of them, whose memory does not grow either."""
+    assert await cycles(500, script, anyio_backend) < 4096
+    tally[f"cycles of a session with each kind of job on {anyio_backend}"] += 500
+
+
+# Size
+
+
+async def queue(count: int) -> None:
+    """Queue *count* jobs behind one, and stop them all."""
+    async with ajobs.Session(throttle=1, failures="keep") as jobs:
+        first = jobs.start(forever)
+        await reach(first, "Running")
+        gc.collect()
+        before = resident()
+        for _ in range(count):
+            jobs.start(write, 1)
+
+        assert (resident() - before) / count < 1536
+        assert await jobs.stop(jobs)
+        assert {str(job.state) for job in jobs} == {"Stopped"}
+
+
+async def test_twenty_thousand_queued_jobs() -> None:
+    """Each costs less than 1.5 KiB, and all can be stopped."""
+    await queue(20_000)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+async def test_a_hundred_thousand_queued_jobs() -> None:
+    """The same with more of them."""
+    await queue(100_000)
+
+
+FLOOD = """
+import sys
+line = b"x" * 1023 + b"\\n"
+for _ in range(int(sys.argv[1])):
+    sys.stdout.buffer.write(line)
+"""
+
+
+async def flood(mebibytes: int) -> None:
+    """Let a program write much, nobody read for a while, and then somebody all of it."""
+    lines = mebibytes * 1024
+    async with ajobs.Session() as jobs:
+        before = resident()
+        argv = [sys.executable, "-c", FLOOD, str(lines)]
+        job = jobs.start_command(argv, output_limit=1000)
+        await reach(job, "Blocked")
+        other = jobs.start(far.give, 1)
+        assert await other == 1
+
+        got, most = 0, 0
+        async for line in job.receive():
+            got += len(line) == 1023
+            if got % 1000 == 0:
+                most = max(most, resident() - before)
+
+        assert got == lines
+        assert most < 9 << 20
+
+
+async def test_much_output() -> None:
+    """A bound holds the memory, however much passes through."""
+    await flood(64)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_a_gibibyte_of_output() -> None:
+    """The same with 1 GiB."""
+    await flood(1024)
+
+
+# Idling
+
+
+async def idle_share(seconds: float) -> float:
+    """Return the part of one core that this process uses in the next *seconds*."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    await anyio.sleep(seconds)
+    return (time.process_time() - cpu) / (time.perf_counter() - wall)
+
+
+async def idle(seconds: float) -> None:
+    """Let a thousand jobs wait, each for something else."""
+    async with ajobs.Session(failures="keep") as jobs:
+        gate = anyio.Event()
+        last = jobs.start(gate.wait)
+        for number in range(999):
+            jobs.start(_wait_in_some_way, last, number % 3, timeout=3600)
+
+        await anyio.wait_all_tasks_blocked()
+        share = await idle_share(seconds)
+        gate.set()
+
+    assert share < 0.01
+
+
+async def _wait_in_some_way(last: ajobs.Job[Any], way: int) -> None:
+    if way == 0:
+        await last.wait()
+    elif way == 1:
+        await ajobs.wait_any(last, timeout=3600)
+    else:
+        await last.receive()
+
+
+async def test_a_thousand_waiting_jobs_cost_nothing() -> None:
+    """They use less than a hundredth of a core."""
+    await idle(1)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(120)
+async def test_a_thousand_waiting_jobs_cost_nothing_for_long() -> None:
+    """A minute of it."""
+    await idle(60)
+
+
+async def long_cleanup(seconds: float) -> None:
+    """Cancel a session whose jobs take *seconds* for their cleanup."""
+    shares: list[float] = []
+
+    async def clean_up(is_first: bool) -> None:
+        try:
+            await forever()
+        finally:
+            with ajobs.cleanup():
+                if is_first:
+                    shares.append(await idle_share(seconds))
+                else:
+                    await anyio.sleep(seconds)
+
+    with anyio.CancelScope() as scope:
+        async with ajobs.Session(stop_grace=2 * seconds) as jobs:
+            for number in range(10):
+                jobs.start(clean_up, number == 0)
+
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+            await checkpoint()
+
+    assert shares
+    assert shares[0] < 0.05
+
+
+async def test_a_long_cleanup_does_not_spin() -> None:
+    """A cancelled session that waits uses less than a twentieth of a core."""
+    await long_cleanup(1)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(120)
+async def test_a_cleanup_of_a_minute_does_not_spin() -> None:
+    """The same for a minute."""
+    await long_cleanup(60)
+
+
+# Deadlines
+
+STUBBORN = (
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True)\ntime.sleep(99)"
+)
+
+
+async def leave_wedged(grace: float) -> float:
+    """Leave a session with a wedged job of each kind but task; return the seconds it took."""
+    with Deaf() as deaf:
+        async with ajobs.Session(stop_grace=grace, drain=0, failures="keep") as jobs:
+            command = jobs.start_command([sys.executable, "-c", STUBBORN])
+            frozen = jobs.start(far.refuse_to_stop, runner="process")
+            native = jobs.start(far.hold_the_interpreter, runner="process")
+            thread = jobs.start(deaf)
+            assert await anyio.to_thread.run_sync(deaf.begun.wait, 10)
+            await first_output(command)
+            pids = [await first_output(frozen), await first_output(native)]
+            os.kill(pids[0], signal.SIGSTOP)
+            begun = time.perf_counter()
+
+        took = time.perf_counter() - begun
+        assert thread.state == "Stopping"
+
+    assert gone_within(1, pids) == []
+    return took
+
+
+async def test_a_session_is_left_in_time(tally: Counter[str]) -> None:
+    """Whatever its jobs do: the grace, and a second at most."""
+    with pytest.warns(RuntimeWarning, match="left .* behind"):
+        assert await leave_wedged(0.1) < 1.1 + 1
+
+    tally["sessions with everything wedged left in time"] += 1
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_sessions_are_left_in_time_again_and_again(tally: Counter[str]) -> None:
+    """A hundred times."""
+    for _ in range(100):
+        with pytest.warns(RuntimeWarning, match="left .* behind"):
+            assert await leave_wedged(0.1) < 1.1
+
+        tally["sessions with everything wedged left in time"] += 1
