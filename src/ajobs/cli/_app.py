@@ -42,11 +42,13 @@ COMMANDS: dict[str, Entry] = {
     "run": Entry("_run", "Run a function, a script or a command in the foreground."),
     "foreach": Entry(
         "_foreach.command",
-        "Run a command, or call a function, for each of many items at once.",
+        "Run a command or a function for each of many items.",
         ("map", "parallel", "foreach-object"),
     ),
     "bench": Entry("_bench", "Thread or process? Measure a function, and say which to take."),
     "demo": Entry("_demo", "Watch real jobs at work; no network, a few seconds."),
+    "doctor": Entry("_doctor", "Look at what works here, and what to do if it does not."),
+    "completion": Entry("_completion", "Let your shell complete commands and options."),
 }
 
 #: What PowerShell's users may look for, and what there is for it.

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-import rich_click as click
+from typing import Any
 
-__all__ = ("backend_option",)
+import rich_click as click
+from click.shell_completion import CompletionItem
+
+__all__ = ("WORDS", "backend_option")
+
+
+class Words(click.ParamType[Any]):
+    """The words of a command, taken as they are; a shell completes them as files."""
+
+    name = "word"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[Any]]:
+        """Leave it to the shell."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+WORDS = Words()
 
 backend_option = click.option(
     "--backend",

@@ -15,7 +15,7 @@ import rich_click as click
 from .. import Job, JobTimeout, Record, Session, Stream, WorkerDied
 from ._ends import Problem, Status, died_of
 from ._input import chunks
-from ._options import backend_option
+from ._options import WORDS, backend_option
 from ._signals import run_until_signal
 from ._targets import is_function, load_function
 from ._terminal import Printer, as_bytes, json_line
@@ -53,9 +53,7 @@ class RunCommand(click.RichCommand):
 
 
 @click.command("run", cls=RunCommand, context_settings={"allow_interspersed_args": False})
-@click.argument(
-    "words", metavar="TARGET [ARGS]...", nargs=-1, required=True, type=click.UNPROCESSED
-)
+@click.argument("words", metavar="TARGET [ARGS]...", nargs=-1, required=True, type=WORDS)
 @click.option(
     "--runner",
     type=click.Choice(["task", "thread", "process", "interpreter"]),

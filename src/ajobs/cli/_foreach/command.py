@@ -13,7 +13,7 @@ import rich_click as click
 
 from ..._worker.launch import find_program
 from .._ends import Problem, Status
-from .._options import backend_option
+from .._options import WORDS, backend_option
 from .._signals import run_until_signal
 from .._targets import is_function, load_function
 from .bar import Bar
@@ -63,9 +63,7 @@ def cpus() -> int:
 
 
 @click.command("foreach", context_settings={"allow_interspersed_args": False})
-@click.argument(
-    "words", metavar="COMMAND... [::: ITEM...]", nargs=-1, required=True, type=click.UNPROCESSED
-)
+@click.argument("words", metavar="COMMAND... [::: ITEM...]", nargs=-1, required=True, type=WORDS)
 @click.option(
     "-j",
     "--throttle",
