@@ -43,18 +43,20 @@ class OnImport:
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(name, path, target)
             if spec is not None and spec.loader is not None:
-                _then_call(spec.loader, call)
+                _then_call(spec.loader, name, call)
                 return spec
 
         return None
 
 
-def _then_call(loader: Any, call: Callable[[Any], object]) -> None:
+def _then_call(loader: Any, name: str, call: Callable[[Any], object]) -> None:
     load = loader.exec_module
 
-    def exec_module(module: object) -> None:
+    def exec_module(module: Any) -> None:
         load(module)
-        call(module)
+        # One loader may serve many modules, as that of an archive does.
+        if module.__name__ == name:
+            call(module)
 
     loader.exec_module = exec_module
 
