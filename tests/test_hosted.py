@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from contextvars import Context
 
 import anyio
 import pytest
@@ -116,3 +118,71 @@ def test_in_the_repl_of_asyncio() -> None:
     assert "done True" in shown
     assert "<Session closed: 2 Completed>" in shown
     assert "Traceback" not in ran.stderr
+
+
+FORGOTTEN = """
+import anyio, sys, time
+import ajobs
+
+def churn():
+    while True:
+        time.sleep(0.001)
+        ajobs.check_stop()
+
+async def main():
+    global jobs
+    jobs = await ajobs.open_session("mine")
+    jobs.start(anyio.sleep, 60), jobs.start(churn), jobs.start_command(["sleep", "60"])
+    await anyio.sleep(0.1)
+    jobs.start(anyio.sleep, 60)
+
+anyio.run(main, backend=sys.argv[1])
+print({str(job.state) for job in jobs}, repr(jobs))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_forgotten_session_ends_with_its_loop(backend: str) -> None:
+    """The jobs are stopped, not aborted, and one line says why."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", FORGOTTEN, backend],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "{'Stopped'} <Session 'mine' closed: 4 Stopped>\n" == ran.stdout
+    assert ran.stderr.startswith("ajobs: session 'mine' was left open")
+    assert 1 == ran.stderr.count("\n")
+
+
+async def test_session_is_found_where_contexts_do_not_last() -> None:
+    """`current_session` finds the open one also in a task that knows nothing of it."""
+    found = []
+
+    async def statement() -> None:
+        found.append(ajobs.current_session())
+
+    async with anyio.create_task_group() as group:
+        jobs = await ajobs.open_session()
+        Context().run(group.start_soon, statement)
+
+    await jobs.aclose()
+    assert [jobs] == found
+    with pytest.raises(ajobs.NoCurrentJob):
+        ajobs.current_session()
+
+
+def test_jobs_start_while_the_loop_of_a_console_rests() -> None:
+    """IPython runs a statement without await outside of its loop."""
+    loop = asyncio.new_event_loop()
+    jobs = loop.run_until_complete(ajobs.open_session())
+    job = jobs.start(add, 1, 2)
+    assert "NotStarted" == job.state
+    assert loop.run_until_complete(job.wait())
+    assert 3 == job.result()
+    loop.run_until_complete(jobs.aclose())
+    loop.close()
+    with pytest.raises(ajobs.SessionClosed):
+        jobs.start(add, 1, 2)

@@ -351,3 +351,19 @@ def test_task_factory_of_ones_own() -> None:
 
     assert LIFE == asyncio.run(main())
     assert made
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_cancelled_before_its_first_step_a_worker_is_replaced() -> None:
+    """Whoever cancels every task of the loop does not strand the jobs that wait for one."""
+    async with ajobs.Session(failures="keep") as jobs:
+        others = asyncio.all_tasks()
+        queued = [jobs.start(give, number) for number in range(3)]
+        for task in asyncio.all_tasks() - others:
+            task.cancel()
+
+        with anyio.fail_after(5):
+            await ajobs.wait_all(queued)
+            assert 3 == await jobs.start(give, 3)
+
+    assert ["Completed"] * 3 == [job.state for job in queued]

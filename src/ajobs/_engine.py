@@ -74,6 +74,7 @@ class Engine(Keeper):
         """Make an engine on *loop*, which its owner enters and leaves."""
         self.loop = loop
         self.token = current_token()
+        self._home = loop.current_task()
         self.stop_grace = stop_grace
         self.is_draining = False
         self.unfinished = 0
@@ -121,39 +122,46 @@ class Engine(Keeper):
             self._spares += 1
             self.loop.spawn_worker(self._work)
 
-    async def _work(self) -> None:  # noqa: C901  # the one loop that runs everything
+    async def _work(self) -> None:  # the one loop that runs everything
         loop = self.loop
-        task = loop.current_task()
         burst_end = loop.time() + BURST_SECONDS
         in_burst = 0
         is_spare = True
-        with loop.scope() as scope:
-            while is_spare and (job := self._next()) is not None:
-                run = JobRun(job, self, scope)
-                if not self._take_first_step(run):
-                    is_spare = False
-                    self._give_task(run, task)
-                    value, error = None, None
-                    try:
-                        value = await resume(run.coro, run.context, run.yielded)
-                    except BaseException as exc:  # noqa: BLE001  # judged by _conclude
-                        error = exc
+        try:
+            await loop.entered()
+            task = loop.current_task()
+            with loop.scope() as scope:
+                while is_spare and (job := self._next()) is not None:
+                    run = JobRun(job, self, scope)
+                    if not self._take_first_step(run):
+                        is_spare = False
+                        self._give_task(run, task)
+                        await self._finish(run)
+                    elif run.demand is not None or task.is_spoiled() or loop.one_job_per_task:
+                        break
+                    elif (in_burst := in_burst + 1) == BURST_JOBS:
+                        in_burst = 0
+                        if loop.time() > burst_end:
+                            await checkpoint()
+                            burst_end = loop.time() + BURST_SECONDS
+        finally:
+            # Also when somebody cancels the task before a job has it: the next job needs one.
+            if is_spare:
+                self._spares -= 1
 
-                    del self._runs[run]
-                    self._conclude(run, value, error)
-                elif run.demand is not None or task.is_spoiled() or loop.one_job_per_task:
-                    break
-                elif (in_burst := in_burst + 1) == BURST_JOBS:
-                    in_burst = 0
-                    if loop.time() > burst_end:
-                        await checkpoint()
-                        burst_end = loop.time() + BURST_SECONDS
+            if self._queue:
+                self._call_worker()
 
-        if is_spare:
-            self._spares -= 1
+    async def _finish(self, run: JobRun) -> None:
+        """Wait for *run*, whatever comes."""
+        value, error = None, None
+        try:
+            value = await resume(run.coro, run.context, run.yielded)
+        except BaseException as exc:  # noqa: BLE001  # judged by _conclude
+            error = exc
 
-        if self._queue:
-            self._call_worker()
+        del self._runs[run]
+        self._conclude(run, value, error)
 
     def _give_task(self, run: JobRun, task: CurrentTask) -> None:
         """Note that *run* has to wait: its task is its own from now on."""
@@ -234,9 +242,10 @@ class Engine(Keeper):
             # Not an outcome of this job: it is the program that is being ended.
             self._owner.interrupted()
             error = None
-            if run.demand is None:
-                run.demand = Demand.STOP
-                run.job.move(JobState.STOPPING)
+            self._note_stop(run)
+        elif isinstance(error, self.loop.cancelled) and self._home.is_spoiled():
+            # Somebody cancels every task, this session's own too, which so stops its jobs.
+            self._note_stop(run)
 
         if run.overflow is not None:
             run.demand = Demand.OVERFLOW
@@ -247,6 +256,11 @@ class Engine(Keeper):
             value = None
 
         self._end(run.job, state, value, _reason_for(run, reason))
+
+    def _note_stop(self, run: JobRun) -> None:
+        if run.demand is None:
+            run.demand = Demand.STOP
+            run.job.move(JobState.STOPPING)
 
     def _end(
         self, job: Job[Any], state: JobState, value: Any, reason: BaseException | None

@@ -25,13 +25,10 @@ def forget(close: Callable[[], object]) -> None:
     _open.pop(close, None)
 
 
-def left_open(name: str | None, unfinished: int) -> str:
+def left_open(name: str | None) -> str:
     """Return the one line that tells of a session which nobody has closed."""
     which = f"session {name!r}" if name else "a session"
-    jobs = {0: "", 1: "; its job is stopped"}.get(
-        unfinished, f"; its {unfinished} jobs are stopped"
-    )
-    return f"ajobs: {which} was left open{jobs}"
+    return f"ajobs: {which} was left open: it is closed now, and the jobs that run are stopped"
 
 
 def _close_all() -> None:

@@ -13,6 +13,10 @@ from typing import Protocol
 #: The session whose block or job the code is in. It may belong to another loop, or be over.
 current_host: ContextVar[Host] = ContextVar("ajobs_session")
 
+#: Open sessions that no block holds, the newest last. Consoles and notebooks run each
+#: statement in a context of its own, or in none that lasts.
+hosts: list[Host] = []
+
 
 class Guest(ABC):
     """Something that lives in a task of its host's."""

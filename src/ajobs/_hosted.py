@@ -6,10 +6,15 @@ The same session in a task of its own: what opens it also closes it.
 from __future__ import annotations
 
 import math
+import signal
+from functools import partial
 from typing import Any, Literal
 
 import anyio
 
+from ._exit import close_at_exit, forget, left_open
+from ._guests import hosts
+from ._logs import logger
 from ._loop import spawn_root
 from ._session import Session
 
@@ -42,12 +47,46 @@ class HostedSession(Session):
         try:
             async with self:
                 self._opened.set()
-                await self._closing.wait()
+                self._is_open()
+                await self._until_closing()
         except Exception as exc:  # noqa: BLE001  # aclose raises it
             self._failure = exc
         finally:
+            self._is_over()
             self._opened.set()
             self._closed.set()
+
+    def _is_open(self) -> None:
+        hosts.append(self)
+        close_at_exit(self._close_late)
+
+    def _is_over(self) -> None:
+        forget(self._close_late)
+        if self in hosts:
+            hosts.remove(self)
+
+    async def _until_closing(self) -> None:
+        try:
+            await self._closing.wait()
+        except BaseException:
+            # The loop is ending, and with it the session.
+            logger().warning("%s", left_open(self.name))
+            raise
+
+    def _close_late(self) -> None:
+        """Stop the jobs at the end of the interpreter, if their loop can still run for that."""
+        self._loop.run_idle(self._end)
+
+    async def _end(self) -> None:
+        self._scope.cancel()
+        await self._closed.wait()
+
+    def interrupted(self) -> None:
+        """Hand a Ctrl-C that came while a job's code ran to whoever runs the loop.
+
+        The job is stopped; the session and its other jobs go on.
+        """
+        self._loop.call_soon(partial(signal.raise_signal, signal.SIGINT))
 
     async def aclose(self) -> None:
         """Close the session as the end of a block does: wait for the jobs, then leave.

@@ -13,10 +13,11 @@ import math
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import AsyncExitStack
 from contextvars import Context, copy_context
-from types import FunctionType
+from functools import partial
+from types import FunctionType, coroutine
 from typing import Any, ClassVar
 
 import anyio
@@ -72,6 +73,15 @@ class Loop(ABC):
     def is_running_here(self) -> bool:
         """True inside this loop: in its thread, while it runs."""
 
+    @property
+    def may_start_here(self) -> bool:
+        """True where tasks may be started: inside this loop, or in its thread while it rests."""
+        return self.is_running_here
+
+    @abstractmethod
+    def run_idle(self, fn: AsyncFn) -> None:
+        """Run *fn* to its end if the loop rests, as that of a console does between statements."""
+
     @abstractmethod
     def current_task(self) -> CurrentTask:
         """Return the task that calls."""
@@ -88,7 +98,16 @@ class Loop(ABC):
     def spawn_worker(self, fn: AsyncFn) -> None:
         """Start a task as `spawn` does, that its owner waits for itself.
 
-        Before its first wait it must be held: see `CurrentTask`.
+        It begins with ``await loop.entered()``. Before its next wait it must be held: see
+        `CurrentTask`.
+        """
+
+    @abstractmethod
+    async def entered(self) -> None:
+        """Wait for the first turn of a worker, in the worker.
+
+        asyncio drops a coroutine that is cancelled before its first step, so that none of it
+        runs. Here the cancellation reaches it.
         """
 
     @abstractmethod
@@ -259,6 +278,17 @@ class AsyncioLoop(Loop):
         except RuntimeError:
             return False
 
+    @property
+    def may_start_here(self) -> bool:
+        try:
+            return self._get_running() is self._loop
+        except RuntimeError:
+            return self.in_thread and not self._loop.is_closed()
+
+    def run_idle(self, fn: AsyncFn) -> None:
+        if self.may_start_here and not self._loop.is_running():
+            self._loop.run_until_complete(fn())
+
     def current_task(self) -> CurrentTask:
         return CurrentTask(self._asyncio.current_task(self._loop))
 
@@ -280,7 +310,10 @@ class AsyncioLoop(Loop):
             self._on_empty.set()
 
     def spawn_worker(self, fn: AsyncFn) -> None:
-        self._create(fn, "ajobs worker", None)
+        self._create(partial(_entered, fn), "ajobs worker", None)
+
+    async def entered(self) -> None:
+        await _turn()
 
     def spawn_root(self, fn: AsyncFn, name: str) -> object:
         return self._loop.create_task(fn(), name=name)
@@ -315,6 +348,18 @@ class AsyncioLoop(Loop):
                 cancelled = exc
 
         return cancelled
+
+
+@coroutine
+def _turn() -> Generator[None]:
+    yield
+
+
+def _entered(fn: AsyncFn) -> Coroutine[Any, Any, object]:
+    """Return a coroutine that has come to its first wait, `AsyncioLoop.entered`."""
+    running = fn()
+    running.send(None)
+    return running
 
 
 class TrioLoop(Loop):
@@ -376,6 +421,12 @@ class TrioLoop(Loop):
 
     def _post(self, callback: Callable[[], object]) -> None:
         self._token.run_sync_soon(callback)
+
+    def run_idle(self, fn: AsyncFn) -> None:
+        pass  # trio's loop never rests
+
+    async def entered(self) -> None:
+        pass
 
     async def open(self) -> None:
         self._nursery = await self._stack.enter_async_context(self._trio.open_nursery())

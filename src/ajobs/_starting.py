@@ -144,7 +144,7 @@ class Starter(ABC):
             SessionClosed: The session is not open, or stops its jobs already.
             RuntimeError: Called from another thread or loop.
         """
-        if not self._accepts or not self._loop.is_running_here:
+        if not self._accepts or not self._loop.may_start_here:
             self._refuse_start()
 
         if keywords:
@@ -287,7 +287,7 @@ class Starter(ABC):
         from ._foreach.job import ForeachJob, ForeachRunner, foreach_spec  # loaded on use
         from ._foreach.plan import call_of
 
-        if not self._accepts or not self._loop.is_running_here:
+        if not self._accepts or not self._loop.may_start_here:
             self._refuse_start()
 
         refuse_unknown("start_foreach", options)

@@ -70,13 +70,10 @@ class TaskPlace(Place):
             self.run.loop.spawn_worker(self._work)
 
     async def _work(self) -> None:
-        self._coming -= 1
-        # In a loop with slow turns, one more worker for each turn would take for ever.
-        slow = perf_counter() - self._asked_at > SLOW_TURN
-        self._at_once = min(2 * self._at_once, 64) if slow else 1
         worker = TaskWorker(self)
-        self.workers.add(worker)
         try:
+            await self._enter()
+            self.workers.add(worker)
             while not worker.is_done:
                 with self.run.loop.scope() as worker.scope:
                     await worker.serve()
@@ -87,6 +84,16 @@ class TaskPlace(Place):
             self.run.check_over()
             self.run.check_idle()
             self.wake()
+
+    async def _enter(self) -> None:
+        try:
+            await self.run.loop.entered()
+        finally:
+            self._coming -= 1
+
+        # In a loop with slow turns, one more worker for each turn would take for ever.
+        slow = perf_counter() - self._asked_at > SLOW_TURN
+        self._at_once = min(2 * self._at_once, 64) if slow else 1
 
     def stop(self) -> None:
         for worker in self.workers:

@@ -344,8 +344,7 @@ class Session(SessionView):
 
     def _close_late(self) -> None:
         """Close it at the end of the interpreter."""
-        unfinished = sum(not job.is_finished for job in self._session)
-        logger().warning("%s", left_open(self.name, unfinished))
+        logger().warning("%s", left_open(self.name))
         self._leave(SystemExit())
 
 
