@@ -16,7 +16,8 @@ import pytest
 
 import ajobs
 import ajobs._bench.run
-from ajobs._bench.rules import Effort
+from ajobs._bench.passes import Feed
+from ajobs._bench.rules import Effort, Shape
 from ajobs._bench.usage import Crowd, Usage
 from tests.bench import work
 from tests.test_architecture import TREE
@@ -101,6 +102,16 @@ def test_what_fails_in_one_place_only() -> None:
     (left,) = table.left_out
     assert left[:2] == ("process", None)
     assert "lock" in left.why
+
+
+def test_each_slot_gets_an_item() -> None:
+    """A pass that is over at once has an item for each slot; a pass of tiny items has an end."""
+    over = Shape(seconds=0.0, stride=1, is_warmed=False, is_bare=False)
+    endless = Shape(seconds=60.0, stride=2, is_warmed=False, is_bare=False)
+
+    assert list(Feed([1, 2], over, least=3)) == [1, 2, 1]
+    assert list(Feed([1, 2], over)) == [1]
+    assert list(Feed([1, 2, 3], endless, most=3)) == [1, 2, 3, 1]
 
 
 def test_no_time_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from .rules import Shape
 from .timed import Pair, drained, is_async, span_since, timed, warming
 from .usage import Usage
 
-__all__ = ("plain_sample", "runner_sample")
+__all__ = ("Feed", "plain_sample", "runner_sample")
 
 Function = Callable[[Any], Any]
 
@@ -41,12 +41,15 @@ _MAKERS: dict[str, Callable[[int], Runner]] = {
 }
 
 
-class _Feed:
-    """Items in turn until the time is over; at least one stride of them."""
+class Feed:
+    """Items in turn until the time is over; at least one for each that may run at once."""
 
-    def __init__(self, items: Sequence[Any], shape: Shape, most: float = math.inf) -> None:
+    def __init__(
+        self, items: Sequence[Any], shape: Shape, least: int = 1, most: float = math.inf
+    ) -> None:
         self._items = items
         self._shape = shape
+        self._least = least
         self._most = most
         self.given = 0
 
@@ -56,7 +59,8 @@ class _Feed:
         while True:
             yield from islice(items, self._shape.stride)
             self.given += self._shape.stride
-            if self.given >= self._most or time.perf_counter() >= deadline:
+            is_over = self.given >= self._most or time.perf_counter() >= deadline
+            if is_over and self.given >= self._least:
                 return
 
 
@@ -72,11 +76,11 @@ def plain_sample(
     run = drained(fn)
     in_loop = is_async(fn)
     begin, cpu = time.perf_counter(), usage.cpu()
-    feed = _Feed(list(enumerate(items)), shape, _most(shape))
+    feed = Feed(list(enumerate(items)), shape, most=_most(shape))
     spans = portal.call(_looking_async, run, feed) if in_loop else _looking(run, feed)
     if shape.is_bare:
         begin, cpu = time.perf_counter(), usage.cpu()
-        feed = _Feed(items, shape)
+        feed = Feed(items, shape)
         portal.call(_loop_async, run, feed) if in_loop else _loop(run, feed)
 
     return Sample(
@@ -176,11 +180,11 @@ async def runner_sample(
                 await _pass(warming(fn), warm_up, runner, throttle)
 
         begin, cpu = time.perf_counter(), usage.cpu()
-        feed = _Feed(pairs, shape, _most(shape))
+        feed = Feed(pairs, shape, throttle, _most(shape))
         spans = await _pass(timed(fn), feed, runner, throttle)
         if shape.is_bare:
             begin, cpu = time.perf_counter(), usage.cpu()
-            feed = _Feed(items, shape)
+            feed = Feed(items, shape, throttle)
             await _pass(fn, feed, runner, throttle)
 
         return Sample(

@@ -85,7 +85,7 @@ def shape_of(item_seconds: float, pass_seconds: float) -> Shape:
 def effort(*, is_quick: bool, functions: int) -> Effort:
     """Return how much to measure of each of so many functions."""
     return (
-        Effort(3, 9, 0.2, 45.0 / functions) if is_quick else Effort(5, 10, 0.5, 240.0 / functions)
+        Effort(3, 9, 0.2, 38.0 / functions) if is_quick else Effort(5, 10, 0.5, 240.0 / functions)
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
@@ -207,7 +208,8 @@ class _Bench:
             self._samples.setdefault(cell, []).append((sample, self._plain[-1]))
 
     async def _sample(self, cell: Cell, shape: Shape) -> Sample:
-        limit = max(0.0, self._deadline - time.monotonic()) + _GRACE
+        left = max(0.0, self._deadline - time.monotonic())
+        limit = min(left + _GRACE, max(10.0, self._plan.budget / 4))
         with anyio.move_on_after(limit):
             usage = Usage(self._resident)
             return await runner_sample(self._fn, self._items, shape, usage, cell)
@@ -260,13 +262,14 @@ class _Bench:
 
 
 def _said(exc: BaseException) -> str:
-    """Return the first line of what *exc* says, with the class where that tells more."""
-    lines = str(exc).splitlines() or [""]
+    """Return what *exc* says in short, with the class where that tells more."""
+    text = textwrap.shorten(str(exc), 200, placeholder=" ...")
     if isinstance(exc, RunnerUnavailable):
-        return lines[0].partition(";")[0]
+        return text.partition(";")[0]
 
-    own = type(exc).__module__.startswith("ajobs")
-    text = lines[0] if own or isinstance(exc, TimeoutError) else f"{type(exc).__name__}: {lines[0]}"
+    if not (type(exc).__module__.startswith("ajobs") or isinstance(exc, TimeoutError)):
+        text = f"{type(exc).__name__}: {text}"
+
     notes = [note for note in getattr(exc, "__notes__", ()) if "\n" not in note]
     return f"{text} ({notes[0]})" if notes else text
 

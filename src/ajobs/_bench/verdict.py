@@ -14,6 +14,9 @@ __all__ = ("doubt", "judge")
 #: A speed-up below this is not worth another way to write the program.
 LEAST_GAIN = 1.2
 
+#: A speed-up below this is no accident, but what handing over costs.
+LEAST_SENSE = 0.8
+
 #: A function that uses more CPU than this share of its time computes; below the other, it waits.
 COMPUTES, WAITS = 0.7, 0.3
 
@@ -31,7 +34,8 @@ def judge(plain: Measurement, rows: Sequence[Measurement]) -> Verdict:
     near = [row for row in able if row.rate >= top * (1 - NOISE)]
     best = min(near, key=_price, default=plain)
     if not near or best.speedup < LEAST_GAIN:
-        return Verdict(PLAIN, 1, f"Take a plain loop: {_why_not(plain, able)}.")
+        several = [row for row in rows if row.throttle > 1]
+        return Verdict(PLAIN, 1, f"Take a plain loop: {_why_not(plain, several)}.")
 
     return Verdict(
         best.runner,
@@ -83,6 +87,9 @@ def _why_not(plain: Measurement, rows: Sequence[Measurement]) -> str:
     reached = f"the best runner, {best.runner}, reaches {_times(best.speedup)} its speed"
     if plain.latency < 50e-6:
         return f"{reached}, since handing over takes longer than an item, {duration(plain.latency)}"
+
+    if best.speedup < LEAST_SENSE:
+        return f"{reached}, since handing over items and results takes longer than it saves"
 
     if _cpu_share(plain) < COMPUTES:
         return f"{reached}; what the items wait for does not serve several at once"
@@ -142,4 +149,7 @@ def _cpu_share(row: Measurement) -> float:
 
 
 def _times(factor: float) -> str:
-    return f"{factor:,.0f} times" if factor >= 10 else f"{factor:.1f} times"
+    if factor >= 10:
+        return f"{factor:,.0f} times"
+
+    return f"{factor:.1f} times" if factor >= 0.1 else f"{factor:.1g} times"
