@@ -451,6 +451,23 @@ async def test_pending_native_cancellation_hits_nobody_else(anyio_backend_name: 
     assert await parallel_foreach(range(4), work, throttle=1) == [0, 1, 2, 3]
 
 
+async def test_native_cancellation_before_the_first_step(anyio_backend_name: str) -> None:
+    """A worker that somebody cancels before it has an item is replaced; nothing waits for it."""
+    if anyio_backend_name == "trio":
+        pytest.skip("only asyncio lets a task be cancelled so")
+
+    async def double(number: int) -> int:
+        return 2 * number
+
+    others = asyncio.all_tasks()
+    async with parallel_foreach(range(3), double) as results:
+        for task in asyncio.all_tasks() - others:
+            task.cancel()
+
+        with anyio.fail_after(5):
+            assert sorted([result async for result in results]) == [0, 2, 4]
+
+
 async def test_native_cancellation_of_the_caller(anyio_backend_name: str) -> None:
     """`Task.cancel` on the caller waits for the items all the same."""
     if anyio_backend_name == "trio":

@@ -70,30 +70,37 @@ class TaskPlace(Place):
             self.run.loop.spawn_worker(self._work)
 
     async def _work(self) -> None:
-        worker = TaskWorker(self)
+        worker = None
         try:
-            await self._enter()
-            self.workers.add(worker)
-            while not worker.is_done:
+            if await self._has_entered():
+                worker = TaskWorker(self)
+                self.workers.add(worker)
+
+            while worker is not None and not worker.is_done:
                 with self.run.loop.scope() as worker.scope:
                     await worker.serve()
         except BaseException as exc:  # noqa: BLE001  # without its workers nothing would move
             self.run.give_up(exc)
         finally:
-            self.workers.discard(worker)
+            if worker is not None:
+                self.workers.discard(worker)
+
             self.run.check_over()
             self.run.check_idle()
             self.wake()
 
-    async def _enter(self) -> None:
+    async def _has_entered(self) -> bool:
         try:
             await self.run.loop.entered()
+        except self.run.loop.cancelled:
+            return False  # somebody cancels every task: it has no item yet, another one comes
         finally:
             self._coming -= 1
 
         # In a loop with slow turns, one more worker for each turn would take for ever.
         slow = perf_counter() - self._asked_at > SLOW_TURN
         self._at_once = min(2 * self._at_once, 64) if slow else 1
+        return True
 
     def stop(self) -> None:
         for worker in self.workers:
