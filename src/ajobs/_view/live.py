@@ -16,6 +16,9 @@ from .screens import BarsPicture, Screen, TablePicture, open_screen
 #: A picture that takes long is drawn less often: at most one part in so many of the time.
 SHARE = 20
 
+#: Seconds between two looks for jobs that are still to be waited for.
+BREATH = 0.01
+
 
 class Live(Viewed, Protocol):
     """A job that can also be waited for."""
@@ -56,14 +59,21 @@ class _Sampler:
 
     async def to_the_end(self) -> None:
         """Show the jobs until all have finished, those started meanwhile included."""
-        while pending := self._pending():
-            self.look()
-            end = anyio.current_time() + self.pause
-            for job in pending:
-                await job.wait(max(end - anyio.current_time(), 0.0))
+        look_at = anyio.current_time()
+        pending = self._pending()
+        while pending:
+            if anyio.current_time() >= look_at:
+                self.look()
+                look_at = anyio.current_time() + self.pause
 
-            if self._pending():
-                await anyio.sleep_until(end)
+            for job in pending:
+                if not await job.wait(max(look_at - anyio.current_time(), 0.0)):
+                    break
+
+            pending = self._pending()
+            if pending:
+                # Jobs that start one another end again and again; this does not run with them.
+                await anyio.sleep(BREATH)
 
 
 async def watch(source: Source) -> None:
