@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
-from types import FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from ._records import Stream
@@ -50,6 +50,9 @@ def kind_of(fn: object) -> Kind:
     if type(fn) is FunctionType and not fn.__dict__:
         flags = fn.__code__.co_flags
         return next((kind for flag, kind in _KINDS if flags & flag), Kind.PLAIN)
+
+    if type(fn) is BuiltinFunctionType:
+        return Kind.PLAIN
 
     return _kind_looked_through(fn)
 

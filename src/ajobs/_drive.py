@@ -10,9 +10,45 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Waker(Protocol):
+    """Tells when something has come, to a task or to nobody but a callback."""
+
+    def wait(self) -> Coroutine[Any, Any, None]:
+        """Wait until something has come; sometimes less long."""
+
+    def call(self, callback: Callable[[], object]) -> None:
+        """Call *callback* once when something has come, in no task. On asyncio only."""
+
+    def forget_call(self) -> None:
+        """Do not call."""
+
+
+#: Yielded to its driver by a coroutine that must be in a task before it goes on.
+NEEDS_TASK = object()
+
+
+class Pause:
+    """Yielded to its driver by a coroutine that needs no task until *wakeup* calls.
+
+    The driver sends True if the coroutine is to wait itself, in the task that it has got;
+    False once *wakeup* has called.
+
+    Attributes:
+        wakeup: Tells when something has come.
+        take: Called then, on the loop. It takes what has come, must not raise, and tells
+            whether the coroutine can go on without ever needing a task.
+    """
+
+    __slots__ = ("take", "wakeup")
+
+    def __init__(self, wakeup: Waker, take: Callable[[], bool]) -> None:
+        self.wakeup = wakeup
+        self.take = take
 
 
 @types.coroutine

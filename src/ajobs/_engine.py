@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import deque
+from functools import partial
 from time import time
 from types import TracebackType
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from anyio import CancelScope
 from anyio.lowlevel import checkpoint, current_token
 
 from ._context import enter_context
-from ._drive import resume
+from ._drive import NEEDS_TASK, Pause, resume
 from ._errors import JobTimeout, line_of
 from ._input import open_input
 from ._job import Job, Keeper
@@ -101,7 +102,11 @@ class Engine(Keeper):
             if not 0.0 <= now - self._now < SAME_MOMENT:
                 self._now = now
 
-            self._call_worker()
+            if job._runner.needs_task or self.loop.call_next is None:
+                self._call_worker()
+            elif self._running < self._throttle:
+                self._spares += 1
+                self.loop.call_next(self._begin)
 
         job.queued_seconds = self._now
 
@@ -133,6 +138,7 @@ class Engine(Keeper):
             with loop.scope() as scope:
                 while is_spare and (job := self._next()) is not None:
                     run = JobRun(job, self, scope)
+                    run.may_pause = not job._runner.needs_task and loop.call_next is not None
                     if not self._take_first_step(run):
                         is_spare = False
                         self._give_task(run, task)
@@ -186,7 +192,7 @@ class Engine(Keeper):
         return None
 
     def _take_first_step(self, run: JobRun) -> bool:
-        """Begin *run*; return whether it has ended already, without ever waiting."""
+        """Begin *run*; return whether it needs no task: it has ended already, or pauses."""
         job = run.job
         spec, run.context = job.take_up(run)
         try:
@@ -197,8 +203,104 @@ class Engine(Keeper):
 
         if has_ended:
             self._conclude(run, run.yielded, None)
+        elif type(run.yielded) is Pause:
+            self._pause(run, run.yielded)
+            return True
 
         return has_ended
+
+    # Without a task
+
+    def _begin(self) -> None:
+        """Begin queued jobs as long as they need no task."""
+        self._spares -= 1
+        for _ in range(BURST_JOBS):
+            job = self._next()
+            if job is None:
+                return
+
+            if job._runner.needs_task:
+                self._running -= 1
+                self._queue.appendleft(job)
+                break
+
+            run = JobRun(job, self, None)
+            run.may_pause = run.is_adrift = True
+            if not self._take_first_step(run):
+                self._runs[run] = None
+                self._give_new_task(run)
+
+        if self._queue:
+            self._call_worker()
+
+    def _pause(self, run: JobRun, pause: Pause) -> None:
+        """Let *run* wait until something has come for it, or it is to end."""
+        run.is_adrift = True
+        self._runs[run] = None
+        run.scope = _Paused(self, run)
+        pause.wakeup.call(lambda: self._woken(run, pause))
+
+    def _woken(self, run: JobRun, pause: Pause) -> None:
+        if not run.context.run(pause.take):
+            self.go_on(run, is_to_wait=False)
+            return
+
+        value, error = None, None
+        try:
+            run.yielded = run.context.run(run.coro.send, False)  # see Pause
+        except StopIteration as end:
+            value = end.value
+        except BaseException as exc:  # noqa: BLE001  # judged by _conclude
+            error = exc
+        else:
+            self._give_new_task(run)
+            return
+
+        self._conclude_paused(run, value, error)
+
+    def _conclude_paused(self, run: JobRun, value: Any, error: BaseException | None) -> None:
+        del self._runs[run]
+        self._conclude(run, value, error)
+        if self._queue:
+            self._call_worker()
+
+    def go_on(self, run: JobRun, *, is_to_wait: bool) -> None:
+        """Give *run*, which pauses, a task of its own, in which it is to wait if need be."""
+        run.scope = None
+        self.loop.spawn_worker(lambda: self._work_on(run, is_to_wait))
+
+    def _give_new_task(self, run: JobRun) -> None:
+        run.scope = None
+        sent = (True,) if run.yielded is NEEDS_TASK else ()
+        self.loop.spawn_worker(lambda: self._work_on(run, *sent))
+
+    async def _work_on(self, run: JobRun, *sent: bool) -> None:
+        step = partial(run.coro.send, *sent) if sent else None
+        try:
+            await self.loop.entered()
+        except BaseException as exc:  # noqa: BLE001  # the job's call gets it
+            step = partial(run.coro.throw, exc)
+
+        run.may_pause = run.is_adrift = False
+        run.task = task = self.loop.current_task()
+        task.rename(run.job.name)
+        value, error = None, None
+        with self.loop.scope() as scope:
+            run.scope = scope
+            if run.demand is not None:
+                scope.cancel()
+
+            try:
+                if step is not None:
+                    run.yielded = run.context.run(step)
+
+                value = await resume(run.coro, run.context, run.yielded)
+            except StopIteration as end:
+                value = end.value
+            except BaseException as exc:  # noqa: BLE001  # judged by _conclude
+                error = exc
+
+            self._conclude_paused(run, value, error)
 
     # Ending
 
@@ -402,6 +504,22 @@ class Engine(Keeper):
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         except RuntimeWarning:
             logger().warning("%s", message)
+
+
+class _Paused:
+    """Stands for the cancel scope of a run that has no task yet."""
+
+    __slots__ = ("_engine", "_run")
+
+    def __init__(self, engine: Engine, run: JobRun) -> None:
+        self._engine = engine
+        self._run = run
+
+    def cancel(self) -> None:
+        """Give it a task: that can be cancelled."""
+        pause: Any = self._run.yielded
+        pause.wakeup.forget_call()
+        self._engine.go_on(self._run, is_to_wait=True)
 
 
 def _enter(run: JobRun, runner: Runner, spec: JobSpec) -> bool:

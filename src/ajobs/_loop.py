@@ -37,16 +37,17 @@ class Loop(ABC):
         cancelled: The exception class by which this loop cancels.
         is_trio: True on trio, False on asyncio.
         one_job_per_task: True where debugging tools should see a task for each job.
+        call_next: Runs a callback at the next turn, in no task; None where that cannot be.
     """
 
     cancelled: type[BaseException]
     is_trio: bool = False
     one_job_per_task: bool = False
+    call_next: Callable[[Callable[[], object]], object] | None = None
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
-        # Looked up once: going through anyio's front door for each scope costs more than
-        # entering and leaving it.
+        # Looked up once: anyio's front door costs more than entering and leaving a scope.
         self._scope_class: Callable[..., CancelScope] = type(CancelScope())
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
@@ -263,6 +264,7 @@ class AsyncioLoop(Loop):
         self._get_running: Callable[[], object] = asyncio.get_running_loop
         self._loop = asyncio.get_running_loop()
         self.one_job_per_task = self._loop.get_debug()
+        self.call_next = None if self.one_job_per_task else self._loop.call_soon
         self._context = copy_context()
         self._tasks: set[Any] = set()
         self._live = 0

@@ -61,6 +61,7 @@ class HostedRunner(Runner):
         self.kind = runner.kind  # type: ignore[misc]  # a class constant of the hosted one
         self.location = runner.location
         self.value_is_output = runner.value_is_output
+        self.needs_task = runner.needs_task
 
     def check(self, spec: JobSpec) -> JobSpec:
         """Ask the runner itself."""
@@ -77,7 +78,9 @@ class HostedRunner(Runner):
             self._is_started = True
             self._loop.spawn(self._host, f"ajobs {self.kind} runner")
 
-        await self._opened.wait()
+        if not self._opened.is_set():
+            await self._opened.wait()
+
         if self._error is not None:
             raise self._error
 

@@ -12,6 +12,7 @@ import anyio
 from ._link import Link
 from ._poll import Poll
 from ._printed import Printed
+from ._wakeup import Wakeup
 from ._wire import READY, WireError
 
 OnEnd = Callable[[Any, BaseException | None], object]
@@ -51,8 +52,12 @@ class Place(ABC):
 
     async def wait(self) -> None:
         """Wait until something has come, or can be sent."""
+        await self.wakeup().wait()
+
+    def wakeup(self) -> Wakeup:
+        """Return what tells when something has come, or can be sent."""
         self.poll.watch_writing(self.link.fileno(), on=self.link.has_outgoing)
-        await self.poll.wait()
+        return self.poll.wakeup
 
     def take_late_output(self) -> bool:
         """Drop what an ended job's leftovers have told since; False if the place has ended.
@@ -66,7 +71,8 @@ class Place(ABC):
                 try:
                     self.is_ready |= any(frame.kind == READY for frame in self.link.receive())
                 except WireError:
-                    return False
+                    # Nothing that it could still send means anything.
+                    self.link.is_over = True
 
         return not self.link.is_over and not self.has_ended
 

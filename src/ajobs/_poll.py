@@ -25,7 +25,11 @@ class HasFileno(Protocol):
 
 
 class Poll:
-    """A set of descriptors."""
+    """A set of descriptors.
+
+    Attributes:
+        wakeup: Tells when something can be done on one of them.
+    """
 
     def __init__(self) -> None:
         """Begin with none.
@@ -34,7 +38,7 @@ class Poll:
             OSError: Too many files are open.
         """
         self._epoll = select.epoll()
-        self._wakeup = Wakeup(self._epoll.fileno())
+        self.wakeup = Wakeup(self._epoll.fileno())
         self._writing: set[int] = set()
 
     def fileno(self) -> int:
@@ -62,7 +66,7 @@ class Poll:
 
     async def wait(self) -> None:
         """Wait until something can be done on one of them."""
-        await self._wakeup.wait()
+        await self.wakeup.wait()
 
     def read(self, fd: int) -> bytes:
         """Return what can be had at once, at most `CHUNK` bytes; an ended one is removed."""
@@ -78,5 +82,5 @@ class Poll:
 
     def close(self) -> None:
         """Close the set, not what is in it."""
-        self._wakeup.close()
+        self.wakeup.close()
         self._epoll.close()

@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import NoReturn, Self
 
 import anyio
@@ -76,6 +77,14 @@ class Pool:
                 for place in self._idle:
                     ending.start_soon(place.end)
 
+    def take_warm(self) -> Place | None:
+        """Return a free place that has come up; None if there is no such, or not for you."""
+        if self._tasks is None or os.getpid() != self._pid or self._waiting or not self._idle:
+            return None
+
+        place = self._idle[-1]
+        return self._idle.pop() if place.take_late_output() and place.is_ready else None
+
     async def take(self) -> Place:
         """Wait for a free place and return it: an idle one, or a new one.
 
@@ -135,7 +144,7 @@ class Pool:
             if place.take_late_output():
                 return place
 
-            self._drop(place)
+            self.drop(place)
 
         return None
 
@@ -152,19 +161,20 @@ class Pool:
         """True while places can be had and given back."""
         return self._tasks is not None
 
-    def give_back(self, place: Place) -> None:
-        """Take back a place whose job has ended, for the next job."""
+    def give_back(self, place: Place) -> bool:
+        """Take back a place whose job has ended, for the next job; False if it is worn out."""
         place.jobs += 1
-        if self._rules.allow_another(place):
-            self._give(place)
-        else:
-            self._drop(place)
+        if not self._rules.allow_another(place):
+            return False
+
+        self._give(place)
+        return True
 
     def _give(self, place: Place) -> None:
         if self._waiting:
             self._waiting.popleft().serve(place)
         else:
-            place.idle_since = anyio.current_time()
+            place.idle_since = monotonic()
             self._idle.append(place)
 
     async def give_up(self, place: Place) -> None:
@@ -184,7 +194,7 @@ class Pool:
         self._places.discard(place)
         self._free_slot()
 
-    def _drop(self, place: Place) -> None:
+    def drop(self, place: Place) -> None:
         """End a place in its own time, and free its place at once."""
         self._free_slot()
         if self._tasks is not None:
@@ -214,11 +224,11 @@ class Pool:
             for fd in self._watch.ready():
                 self._watch.remove(fd)
 
-            oldest = anyio.current_time() - self._rules.idle_timeout
+            oldest = monotonic() - self._rules.idle_timeout
             for place in list(self._idle):
                 if place.idle_since <= oldest or place.has_ended:
                     self._idle.remove(place)
-                    self._drop(place)
+                    self.drop(place)
 
 
 class _Ask:

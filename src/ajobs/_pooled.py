@@ -29,6 +29,12 @@ _LOADING_SECONDS = 30.0
 class PooledRunner(Runner):
     """Runs functions in places that it makes, uses again and ends."""
 
+    needs_task = False
+
+    def __init_subclass__(cls) -> None:
+        """Give those a task that do something around `run`: it may be a cancel scope."""
+        cls.needs_task = cls.run is not PooledRunner.run
+
     def __init__(
         self,
         rules: Rules,
@@ -102,8 +108,13 @@ async def run_packed(spec: JobSpec, emit: Emit, pool: Pool) -> Any:
     )
     frame = encode(JOB, call.packed.data, call.packed.buffers, head)
     del call, spec
+    is_plain = options.timeout == math.inf and options.input is None
+    place = pool.take_warm() if is_plain else None
+    if place is None:
+        await emit.in_task()
+
     while True:
-        place = await pool.take()
+        place = place or await pool.take()
         talk = Talk(place, emit, is_limited=limit is not None)
         if options.timeout == math.inf:
             emit.begin()
@@ -117,12 +128,21 @@ async def run_packed(spec: JobSpec, emit: Emit, pool: Pool) -> Any:
             # It died in its sleep. The job was not seen by anybody.
             continue
         finally:
-            if talk.is_left:
-                pool.forget(place)
-            elif talk.is_clean and pool.is_open:
-                pool.give_back(place)
-            else:
-                await pool.give_up(place)
+            if not (talk.is_clean and pool.is_open and pool.give_back(place)):
+                await emit.in_task()
+                await _put_away(place, talk, pool)
+
+            place = None
+
+
+async def _put_away(place: Place, talk: Talk, pool: Pool) -> None:
+    """End a place that cannot run another job, or go without it."""
+    if talk.is_left:
+        pool.forget(place)
+    elif talk.is_clean and pool.is_open:
+        pool.drop(place)
+    else:
+        await pool.give_up(place)
 
 
 @lru_cache(64)

@@ -89,6 +89,9 @@ class Printed:
                 self._take(stream, cutter.feed(b"", final=True))
 
         self.pass_on()
+        if self._lines and may_wait:
+            await self._emit.in_task()
+
         while self._lines and may_wait:
             await self._emit.room()
             self.pass_on()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context
+from types import coroutine
 from typing import Any, Protocol
 
 import anyio
@@ -21,6 +22,7 @@ from anyio.lowlevel import EventLoopToken, checkpoint
 
 from ._blocking import Blockable, Wait, Waitable
 from ._context import WRITTEN, JobContext
+from ._drive import NEEDS_TASK, Pause, Waker
 from ._errors import NoCurrentJob, OutputLimitExceeded, StopRequested
 from ._input import JobInput, open_input
 from ._job import Job
@@ -41,6 +43,13 @@ _LOSSLESS = frozenset(LOSSLESS)
 
 #: What stands for the end of an input on its way into a thread.
 _END = object()
+
+
+class Cancellable(Protocol):
+    """What a job's call runs in."""
+
+    def cancel(self) -> object:
+        """Let it end."""
 
 
 class RunOwner(Protocol):
@@ -95,12 +104,14 @@ class JobRun(JobContext, Blockable):
     context: Context
     yielded: object = None
     task: object = None
+    may_pause: bool = False
+    is_adrift: bool = False
 
-    def __init__(self, job: Job[Any], owner: RunOwner, scope: CancelScope) -> None:
+    def __init__(self, job: Job[Any], owner: RunOwner, scope: Cancellable | None) -> None:
         """Run *job*; cancelling *scope* cancels its runner's call."""
         self.job = job
         self._owner = owner
-        self.scope: CancelScope | None = scope
+        self.scope = scope
 
     # Beginning and ending
 
@@ -310,6 +321,22 @@ class JobRun(JobContext, Blockable):
             self._input = open_input(source, self._owner.loop)
 
         return self._input
+
+    @coroutine
+    def in_task(self) -> Generator[Any, Any, None]:
+        """See to it that the call is in a task, which stays the same from here on."""
+        if self.is_adrift:
+            yield NEEDS_TASK
+
+        self.may_pause = False
+
+    @coroutine
+    def pause(self, wakeup: Waker, take: Callable[[], bool]) -> Generator[Any, Any, None]:
+        """Wait until *wakeup* has something, without a task where that can be."""
+        if self.may_pause and not (yield Pause(wakeup, take)):
+            return
+
+        yield from wakeup.wait().__await__()
 
     @property
     def is_trio(self) -> bool:

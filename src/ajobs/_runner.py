@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
+from ._drive import Waker
 from ._records import Stream
 from ._spec import JobSpec
 
@@ -76,6 +77,24 @@ class Emit(Protocol):
         It may move closer while a stop is under way (a second, more impatient stop).
         """
 
+    def in_task(self) -> Awaitable[None]:
+        """See to it that `run` is in a task, which stays the same from here on.
+
+        Only for `run` of a runner that says `needs_task` is False, before all that belongs to
+        a task: cancel scopes, task groups, and what asks anyio which event loop this is.
+        """
+
+    def pause(self, wakeup: Waker, take: Callable[[], bool]) -> Awaitable[None]:
+        """Wait until *wakeup* has something, without a task where that can be.
+
+        Only for `run` of a runner that says `needs_task` is False.
+
+        Args:
+            wakeup: Tells when something has come.
+            take: Called then, on the loop, where `run` has no task: it takes what has come,
+                must not raise, and tells whether `run` can go on to its end without one.
+        """
+
     @property
     def is_trio(self) -> bool:
         """True when the session runs on trio, False on asyncio."""
@@ -92,6 +111,17 @@ class Emit(Protocol):
         Only for places that cannot be ended from outside. The callback lets `run` end soon
         by raising `LeftBehind`.
         """
+
+
+class InTask:
+    """That part of an `Emit` for those who await `run` in a task of their own."""
+
+    async def in_task(self) -> None:
+        """Do nothing: it is."""
+
+    def pause(self, wakeup: Waker, take: Callable[[], bool]) -> Awaitable[None]:
+        """Wait until *wakeup* has something."""
+        return wakeup.wait()
 
 
 class LeftBehind(BaseException):
@@ -122,11 +152,14 @@ class Runner(ABC):
         location: Where its code runs, `Job.location`.
         value_is_output: Whether the value is the last record of the job's output too; the
             exit code of a program is its result only.
+        needs_task: Whether `run` is awaited in one task from its beginning to its end. Where
+            it is not, it may begin in none: see ``emit.in_task`` and ``emit.pause``.
     """
 
     kind: ClassVar[str]
     location: str = "localhost"
     value_is_output: bool = True
+    needs_task: bool = True
 
     @abstractmethod
     def run(self, spec: JobSpec, emit: Emit) -> Coroutine[Any, Any, Any]:

@@ -54,6 +54,7 @@ class Talk:
     """
 
     __slots__ = (
+        "_broken",
         "_emit",
         "_has_answered",
         "_is_limited",
@@ -88,6 +89,7 @@ class Talk:
         self._is_limited = is_limited
         self._owed_credit = 0
         self._has_answered = False
+        self._broken: Exception | None = None
         self._is_stopping = False
         self._wanted: anyio.Event | None = None
         self._outcome: tuple[Any, BaseException | None] | None = None
@@ -155,13 +157,11 @@ class Talk:
         """Take what the worker sends, until the outcome is there."""
         try:
             while self._outcome is None:
-                if self._place.is_ready and self.begins_by == math.inf:
-                    await self._place.wait()
-                else:
-                    await self._wait_for_begin()
-
+                await self._wait()
                 # Nearly always it is a frame, and nearly always the last one.
-                self._take_all()
+                if self._outcome is None:
+                    self._take_all()
+
                 if self._outcome is None:
                     await self._look()
                     await self._keep_room()
@@ -174,6 +174,24 @@ class Talk:
         except Exception as exc:  # noqa: BLE001  # of a record that cannot be loaded, or taken
             self.is_clean = False
             self._outcome = None, exc
+
+    async def _wait(self) -> None:
+        if not self._place.is_ready or self.begins_by != math.inf:
+            await self._wait_for_begin()
+        else:
+            await self._emit.pause(self._place.wakeup(), self._take_outcome)
+
+        if self._broken is not None:
+            raise self._broken
+
+    def _take_outcome(self) -> bool:
+        """Take what has come; tell whether nothing is left but to return the outcome."""
+        try:
+            self._take_all()
+        except Exception as exc:  # noqa: BLE001  # raised again where it is handled
+            self._broken = exc
+
+        return self._outcome is not None and self.is_clean
 
     async def _wait_for_begin(self) -> None:
         place = self._place

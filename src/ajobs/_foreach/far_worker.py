@@ -19,7 +19,7 @@ from .._far_items import TICK
 from .._far_messages import Parcel, Reply
 from .._loop import Timer
 from .._records import Stream
-from .._runner import LeftBehind, Runner
+from .._runner import InTask, LeftBehind, Runner
 from .._spec import JobSpec
 from .items import LEVELS, LOGGER
 from .marks import Marks
@@ -128,7 +128,7 @@ class FarOwner(Protocol):
         """Deal with the end of a worker's job, of *error* if it was not a good one."""
 
 
-class FarWorker:
+class FarWorker(InTask):
     """One worker's job: its input, and the `emit` that takes its output."""
 
     def __init__(self, place: FarOwner) -> None:
