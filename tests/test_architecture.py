@@ -106,6 +106,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
 
 MAX_LINES = 400
 LONG_FILES: dict[str, str] = {  # path below src/ajobs: why it reads better in one piece
+    "_far_items.py": "what one worker does with batches; a second file would slow its start",
     "_job.py": "the whole handle on one page: half of it says what each attribute means",
     "_reading.py": "the readers of one log; a file each would repeat what they share",
     "_run.py": "one run: what its runner, its code and its owner see of it",

@@ -66,18 +66,7 @@ def serve(fn: Callable[[Any], Any], gives_many: bool, limit: float) -> None:
                 continue
 
             ask()
-            for item in batch.items_in_turn():
-                try:
-                    value = copy().run(call, item)
-                except BaseException as exc:  # noqa: BLE001  # an item's end is data
-                    work.fail(batch, exc)
-                else:
-                    if type(value) is CoroutineType:
-                        value.close()
-                        work.fail(batch, TypeError(_NOBODY_AWAITS))
-                    else:
-                        batch.give(value)
-
+            batch.run(call, copy, work.fail)
             work.finish(batch)
 
 
@@ -296,11 +285,52 @@ class _Batch:
 
             yield item
             if limit < _INF:
-                now = perf_counter()
-                if now - self.item_began > limit:
-                    self._late.append(len(self.values) - 1)
+                self._note_time()
 
-                self.item_began = now
+    def run(  # noqa: C901  # what is done for each item counts, so it is written out
+        self,
+        call: Callable[[Any], Any],
+        copy: Callable[[], Context],
+        fail: Callable[[_Batch, BaseException], object],
+    ) -> None:
+        """Call *call* for the items, each in a copy of the context: `items_in_turn`, in a loop."""
+        take, mark, limit = self._items.popleft, self._mark, self._limit
+        values = self.values
+        append = values.append
+        begun = self.first
+        while True:
+            try:
+                item = take()
+            except IndexError:
+                return
+
+            begun += 1
+            if mark is not None:
+                mark[0] = begun
+
+            try:
+                value = copy().run(call, item)
+            except BaseException as exc:  # noqa: BLE001  # an item's end is data
+                fail(self, exc)
+            else:
+                if type(value) is CoroutineType:
+                    value.close()
+                    fail(self, TypeError(_NOBODY_AWAITS))
+                elif self.has_posted or self.gives_many:
+                    self.give(value)
+                else:
+                    append(value)
+
+            if limit < _INF:
+                self._note_time()
+
+    def _note_time(self) -> None:
+        """Note whether the item that has ended was late."""
+        now = perf_counter()
+        if now - self.item_began > self._limit:
+            self._late.append(len(self.values) - 1)
+
+        self.item_began = now
 
     def give(self, value: object) -> None:
         """Take what the current item has returned."""

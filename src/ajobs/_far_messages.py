@@ -42,6 +42,11 @@ class Parcel:
         buffers = tuple(PickleBuffer(buffer) for buffer in self.buffers)
         return Parcel, (PickleBuffer(self.data), buffers)
 
+    @property
+    def size(self) -> int:
+        """How many bytes it is."""
+        return sum(memoryview(part).nbytes for part in (self.data, *self.buffers))
+
     def open(self) -> Any:
         """Return the value.
 

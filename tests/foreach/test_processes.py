@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from ajobs import _far_messages
 from ajobs._context import enter_context, leave_context
 from ajobs._errors import (
     ForeachErrors,
@@ -18,7 +19,8 @@ from ajobs._errors import (
     PayloadError,
     WorkerDied,
 )
-from ajobs._foreach import Outcome, far_worker, parallel_foreach
+from ajobs._far_messages import Parcel
+from ajobs._foreach import Outcome, far, far_worker, parallel_foreach
 from ajobs._records import Stream
 from ajobs.runners.process import ProcessRunner
 from tests.foreach import work
@@ -285,3 +287,32 @@ class TestTime:
                     async for number in outer:
                         inner = await parallel_foreach([number], work.identity, runner=runner)
                         assert inner == [number]
+
+
+async def test_heavy_items_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However quick they are: a batch is sent, and held, in one piece."""
+    sizes: list[int] = []
+    wrap = _far_messages.wrap
+
+    def note(items: object) -> Parcel:
+        parcel = wrap(items)
+        sizes.append(parcel.size)
+        return parcel
+
+    monkeypatch.setattr(_far_messages, "wrap", note)
+    heavy = bytes(50_000)
+    async with parallel_foreach([heavy] * 400, len, runner="process", throttle=2) as results:
+        assert [count async for count in results] == [50_000] * 400
+
+    assert sum(sizes) < 401 * 50_100
+    assert max(sizes) < 4 * far.HEAVY
+
+
+async def test_heavy_results_make_small_batches() -> None:
+    """The same for what comes back."""
+    call = parallel_foreach([50_000] * 400, bytes, runner="process", throttle=2)
+    async with call as results:
+        async for _ in results:
+            pass
+
+        assert results._run.place._largest <= far.HEAVY // 50_000 + 1  # type: ignore[union-attr]

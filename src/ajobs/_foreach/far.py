@@ -34,6 +34,13 @@ from .sizing import fair_share, next_size
 #: Seconds of work in a batch: what it costs to send one is some hundred microseconds.
 TARGET: Final = 0.008
 
+#: Seconds of work below which no batch is cut to spread the last items evenly.
+LEAST: Final = 0.0005
+
+#: The most items in a batch, and the most bytes from which on batches have fewer items.
+LARGEST: Final = 8000
+HEAVY: Final = 1 << 20
+
 #: Workers in a row that may die before they have done anything.
 MOST_DEAD: Final = 3
 
@@ -71,7 +78,8 @@ class FarPlace(Place):
         self._closing = anyio.Event()
         self._workers: set[FarWorker] = set()
         self._returned: deque[Batch] = deque()
-        self._size = 1
+        self._size = self._least = 1
+        self._largest = LARGEST
         self._numbers = 0
         self._deaths = 0
 
@@ -200,8 +208,15 @@ class FarPlace(Place):
                 self._split_or_fail(batch, f"cannot be sent: {exc}")
                 continue
 
+            self._weigh(parcel, len(batch.items))
             self._numbers += 1
             return self._numbers, batch, parcel
+
+    def _weigh(self, parcel: Parcel, count: int) -> None:
+        """Let batches that follow have fewer items if *parcel*, of *count*, is a heavy one."""
+        if parcel.size > HEAVY:
+            self._largest = min(self._largest, max(1, count * HEAVY // parcel.size))
+            self._size = min(self._size, self._largest)
 
     def _fresh_batch(self) -> Batch | None:
         run = self.run
@@ -226,7 +241,7 @@ class FarPlace(Place):
         else:
             size = min(self._size, max(1, int(run.look_ahead // (2 * workers))))
 
-        return fair_share(size, run.source.size - run.taken, workers)
+        return fair_share(size, run.source.size - run.taken, workers, self._least)
 
     def _split_or_fail(self, batch: Batch, why: str) -> None:
         """Find the item that cannot travel: each goes alone now."""
@@ -254,7 +269,9 @@ class FarPlace(Place):
     def measured(self, count: int, seconds: float) -> None:
         """Note how long *count* items took."""
         self._deaths = 0
-        self._size = next_size(self._size, max(1, count), seconds, TARGET)
+        count = max(1, count)
+        self._size = next_size(self._size, count, seconds, TARGET, self._largest)
+        self._least = next_size(self._largest, count, seconds, LEAST, self._largest)
 
     def absorb(self, batch: Batch, reply: Reply) -> None:
         """Hand over what items of *batch* have given."""
@@ -266,6 +283,7 @@ class FarPlace(Place):
             self._fail_unloaded(batch, reply, str(exc))
             return
 
+        self._weigh(reply.values, len(values))
         items = batch.items[reply.first : reply.first + len(values)]
         batch.seen = reply.first + len(values)
         if not reply.odd and not reply.is_late:

@@ -37,7 +37,13 @@ class ResultIterator(Generic[R]):
         if not run.ready and not await run.wait_ready():
             raise StopAsyncIteration
 
-        return self.next_nowait()
+        # As in `next_nowait`: a call more would be felt with each item.
+        value: R = run.ready.popleft()
+        run.ahead -= 1
+        if run.is_held:
+            run.give_room()
+
+        return value
 
     def next_nowait(self) -> R:
         """Return the next result that is there.

@@ -23,7 +23,9 @@ LARGEST: Final = 2000
 SLACK: Final = 0.01
 
 
-def next_size(previous: int, count: int, seconds: float, target: float = TARGET) -> int:
+def next_size(
+    previous: int, count: int, seconds: float, target: float = TARGET, largest: int = LARGEST
+) -> int:
     """Return the size for the next batch, from how long the last one took.
 
     Args:
@@ -31,29 +33,31 @@ def next_size(previous: int, count: int, seconds: float, target: float = TARGET)
         count: How many items the measured batch held.
         seconds: How long it took.
         target: Seconds of work that a batch should hold.
+        largest: The most items in a batch.
 
     Returns:
-        From 1 to `LARGEST`: growing step by step, shrinking at once.
+        From 1 to *largest*: growing step by step, shrinking at once.
     """
-    ceiling = min(LARGEST, previous * GROWTH)
+    ceiling = min(largest, previous * GROWTH)
     if seconds * ceiling <= target * count:
         return ceiling
 
     return max(1, min(ceiling, int(target * count / seconds)))
 
 
-def fair_share(size: int, remaining: float, workers: int) -> int:
+def fair_share(size: int, remaining: float, workers: int, least: int = 1) -> int:
     """Return *size*, cut so that the last items are spread over all *workers*.
 
     Args:
         size: What the times of the items allow.
         remaining: Items still to come; infinity when unknown.
         workers: How many places share them.
+        least: A batch of fewer would cost more to hand over than to run.
     """
     if remaining >= 2 * workers * size:
         return size
 
-    return max(1, math.ceil(remaining / (2 * workers)))
+    return max(1, min(size, least), math.ceil(remaining / (2 * workers)))
 
 
 class Pace:
