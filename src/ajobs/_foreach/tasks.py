@@ -8,7 +8,6 @@ copy of the context.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Awaitable, Generator, Iterator
 from contextlib import aclosing, contextmanager
 from time import perf_counter
@@ -21,9 +20,9 @@ from .._checks import Kind
 from .._context import WRITTEN, enter_context
 from .._drive import resume
 from .._errors import ItemTimeout, OutputLimitExceeded
-from .._loop import Timer
 from .._state import Demand, judge
 from .items import LOGGER, ItemContext, name_of
+from .limits import ItemLimits
 from .results import Outcome
 from .run import NOTHING, STOP_GRACE, AtWork, Place, Run
 
@@ -50,6 +49,8 @@ class TaskPlace(Place):
         if run.plan.item_timeout < math.inf:
             self.limits = ItemLimits(run)
 
+        #: False while there are as many workers as there may be.
+        self.has_room = True
         self._throttle = run.plan.throttle
         self._coming = 0
         self._at_once = 1
@@ -61,6 +62,7 @@ class TaskPlace(Place):
 
     def wake(self) -> None:
         free = self._throttle - len(self.workers)
+        self.has_room = free > 0
         if not free or self._coming or not self.run.may_take():
             return
 
@@ -84,6 +86,7 @@ class TaskPlace(Place):
         finally:
             if worker is not None:
                 self.workers.discard(worker)
+                self.has_room = True
 
             self.run.check_over()
             self.run.check_idle()
@@ -158,19 +161,20 @@ class TaskWorker(ItemContext):
         self.scope = CancelScope()
         self.is_done = False
 
-    async def serve(self) -> None:  # noqa: C901, PLR0912  # one call more costs each item a tenth
+    async def serve(self) -> None:  # noqa: C901, PLR0912, PLR0915  # one call more costs each item a tenth
         """Run items until none may start, or one of them was cancelled."""
         run = self._run
         plan = run.plan
         fn = plan.fn if plan.kind is Kind.COROUTINE else self._each
         outcomes = plan.on_error == "return"
-        limits = self._place.limits
+        place = self._place
+        limits = place.limits
         is_timed = run.is_timed
         only = run.results.only
         base = run.base.copy()
         base.run(enter_context, self)
         is_spoiled = _always if run.loop.one_job_per_task else self._task.is_spoiled
-        on_block = self._place.wake if limits is None else self._on_block
+        on_block = place.wake if limits is None else self._on_block
         burst, look_at, turn_end = 0, 1, 0.0
 
         while (item := run.take()) is not NOTHING:
@@ -187,7 +191,9 @@ class TaskWorker(ItemContext):
                 except StopIteration as end:
                     value = end.value
                 else:
-                    on_block()
+                    if place.has_room or limits is not None:
+                        on_block()
+
                     value = await resume(coro, context, yielded)
                     burst, look_at = -1, 1
             except BaseException as exc:  # noqa: BLE001  # an item's end is data, whatever it is
@@ -360,41 +366,3 @@ class _Room:
 
     def __await__(self) -> Generator[Any, Any, None]:
         return self._run.room(self._index).__await__()
-
-
-class ItemLimits:
-    """The time limits of items at work.
-
-    The limit is the same for all, so what began first is due first: a queue and one timer
-    serve every item.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._queue: deque[tuple[float, TaskWorker, int]] = deque()
-        self._timer: Timer | None = None
-
-    def watch(self, worker: TaskWorker, started: float) -> None:
-        """End the current item of *worker*, which began at *started*, when it is late."""
-        self._queue.append((started + self._run.plan.item_timeout, worker, worker.index))
-        if self._timer is None:
-            self._sleep()
-
-    def _sleep(self) -> None:
-        self._timer = self._run.loop.call_at(self._queue[0][0], self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        now = self._run.loop.time()
-        while self._queue:
-            due, worker, index = self._queue[0]
-            if worker.index == index:
-                if due > now:
-                    break
-
-                worker.expire()
-
-            self._queue.popleft()
-
-        if self._queue:
-            self._sleep()
