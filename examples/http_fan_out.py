@@ -1,58 +1,56 @@
-"""200 requests to a web server, 20 at a time, on asyncio.
+"""200 requests to a web server, 20 at a time, with httpx as the client.
 
-The server is a few lines of asyncio on this machine, so that the example needs no network.
+The server is a few lines on this machine, so that the example needs no network.
 """
 
-import asyncio
+import http.server
+import threading
+
+import anyio
+import httpx
 
 import ajobs
 
 
-async def answer(reader, writer):
-    request = await reader.readuntil(b"\r\n\r\n")
-    path = request.split(b" ")[1]
-    status = b"404 Not Found" if path == b"/page/13" else b"200 OK"
-    body = b"you asked for " + path
-    head = b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-    writer.write(head % (status, len(body)) + body)
-    await writer.drain()
-    writer.close()
-    await writer.wait_closed()
+class Server(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        body = f"you asked for {self.path}".encode()
+        self.send_response(404 if self.path == "/page/13" else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
 
 
-async def fetch(url):
-    port, _, path = url.partition("/")
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
-    try:
-        writer.write(b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    finally:
-        writer.close()
-        await writer.wait_closed()
+async def main(base):
+    async with httpx.AsyncClient(base_url=base) as client:
 
-    if b" 200 " not in head:
-        raise LookupError(head.splitlines()[0].decode())
-
-    return body.decode()
-
-
-async def main():
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        urls = [f"{port}/page/{number}" for number in range(200)]
+        async def fetch(path):
+            response = await client.get(path)
+            response.raise_for_status()
+            return response.text
 
         # The stream gives each outcome as it comes; "return" keeps one failure from ending all.
+        paths = [f"/page/{number}" for number in range(200)]
         good, bad = 0, []
-        async with ajobs.parallel_foreach(urls, fetch, throttle=20, on_error="return") as outcomes:
+        async with ajobs.parallel_foreach(paths, fetch, throttle=20, on_error="return") as outcomes:
             async for outcome in outcomes:
                 if outcome.error is None:
                     good += 1
                 else:
-                    bad.append(f"item {outcome.index}: {outcome.error}")
+                    bad.append(f"{outcome.item}: {outcome.error.response.reason_phrase}")
 
-        print(good, "pages")
-        print(*bad, sep="\n")
+    print(good, "pages")
+    print(*bad, sep="\n")
 
 
-asyncio.run(main())
+with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+    threading.Thread(target=server.serve_forever).start()
+    try:
+        anyio.run(main, f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()

@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent.parent / "examples"
 PRINTED = {
     "http_fan_out.py": """\
 199 pages
-item 13: HTTP/1.1 404 Not Found
+/page/13: Not Found
 """,
     "on_trio.py": """\
 received 3
@@ -21,6 +21,14 @@ worker is Running
 worker: tidied up
 worker is Stopped
 announced: worker Stopped
+""",
+    "process_pipeline.py": """\
+every file was parsed: True
+more functions than coroutines: True
+parsed __init__.py
+find thread Completed
+parse process Completed
+add_up task Completed
 """,
     "receive_while_running.py": """\
 25 %
@@ -42,7 +50,21 @@ mail ['up']
 files is down: ConnectionRefusedError
 0 jobs left
 """,
+    "without_async.py": """\
+0.txt b19329ca
+1.txt f4435ec1
+2.txt 7987cfc6
+0.gz is smaller: True
+1.gz is smaller: True
+2.gz is smaller: True
+['a program'] 0
+missing: missing.txt
+[] ['Completed', 'Completed', 'Failed']
+""",
 }
+
+# What an example needs beside ajobs.
+NEEDS = {"http_fan_out.py": "httpx"}
 
 # trio wakes tasks in no particular order, so two of the lines may come the other way round.
 UNORDERED = {"on_trio.py"}
@@ -63,6 +85,9 @@ def test_every_example_is_known() -> None:
 @pytest.mark.parametrize("name", PRINTED)
 def test_example(name: str) -> None:
     """The example prints what it promises; warnings are errors."""
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+
     ended = subprocess.run(
         [sys.executable, "-W", "error", str(FOLDER / name)],
         capture_output=True,
