@@ -18,6 +18,7 @@ import ajobs
 from ajobs import _wire as wire
 from ajobs._errors import WorkerDied
 from ajobs._place import Place
+from ajobs._poll import Poll
 from ajobs._pool import Pool
 from ajobs._process import WorkerProcess
 from ajobs.runners.process import ProcessRunner
@@ -137,6 +138,26 @@ class TestWorker:
                     os.kill(pid, signal.SIGKILL)
 
                 dead |= pids
+
+    async def test_D23_an_idle_worker_that_dies_as_its_pool_closes(
+        self, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its end is heard of although nobody listens any more; it is collected all the same."""
+        wait = Poll.wait
+
+        async def wait_on(poll: Poll) -> None:
+            # The first to wait is who keeps the house.
+            monkeypatch.setattr(Poll, "wait", wait)
+            with anyio.CancelScope(shield=True):
+                await wait(poll)
+
+        monkeypatch.setattr(Poll, "wait", wait_on)
+        async with ProcessRunner(1) as runner:
+            await anyio.wait_all_tasks_blocked()
+            async with ajobs.Session() as jobs:
+                pid = await jobs.start(far.pid, runner=runner)
+
+            os.kill(pid, signal.SIGKILL)
 
     async def test_D23_a_worker_that_dies_right_after_its_job(
         self, anyio_backend: str, monkeypatch: pytest.MonkeyPatch

@@ -221,6 +221,10 @@ class Pool:
             with anyio.move_on_after(self._rules.idle_timeout):
                 await self._watch.wait()
 
+            if self._tasks is None:
+                # It came with the end of the pool, which ends what is idle itself.
+                return
+
             for fd in self._watch.ready():
                 self._watch.remove(fd)
 
