@@ -17,7 +17,7 @@ from .harness import markdown, versions
 README = Path(__file__).with_name("README.md")
 
 #: The modules that measure, in the order of the page.
-NAMES = ("core", "process", "coroutines", "calls", "fan_out", "files", "growth")
+NAMES = ("core", "process", "coroutines", "calls", "fan_out", "files", "growth", "cli")
 
 
 def main() -> None:

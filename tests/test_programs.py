@@ -194,3 +194,29 @@ async def test_cancelled_from_outside(told: Path) -> None:
             everything.cancel()
 
     assert gone_within(0, [number]) == []
+
+
+async def test_only_so_many_at_once(tmp_path: Path, told: Path) -> None:
+    """The others wait their turn, in order; one that waits can be cancelled."""
+    ran: list[str] = []
+
+    async def run(name: str, script: str) -> None:
+        await sh(programs, script)
+        ran.append(name)
+
+    async with Programs(most=1) as programs, anyio.create_task_group() as tasks:
+        tasks.start_soon(run, "first", f"echo 1 > {told}; read line < {told}")
+        await number_in(told)
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as doomed:
+                doomed.start_soon(run, "never", f"touch {tmp_path}/never")
+                await anyio.wait_all_tasks_blocked()
+                scope.cancel()
+
+        tasks.start_soon(run, "second", "exit 0")
+        await anyio.wait_all_tasks_blocked()
+        assert ran == []
+        await anyio.to_thread.run_sync(told.write_text, "go\n")
+
+    assert ran == ["first", "second"]
+    assert not await anyio.Path(tmp_path, "never").exists()

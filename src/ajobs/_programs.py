@@ -90,13 +90,15 @@ class Programs:
     had on entering. Leave it when none of them runs any more.
     """
 
-    def __init__(self, grace: float = 5.0) -> None:
+    def __init__(self, most: int = 1 << 30, grace: float = 5.0) -> None:
         """Make it; nothing runs yet.
 
         Args:
+            most: How many run at once; the others wait their turn over there.
             grace: Seconds between SIGTERM and SIGKILL for a program whose `run` is cancelled.
         """
         check_platform("programs")
+        self._most = most
         self._grace = grace
         self._waiters: dict[int, _Waiter] = {}
         self._last = 0
@@ -116,7 +118,7 @@ class Programs:
             self._poll = Poll()
             ours.callback(self._poll.close)
             self._child = Child(
-                command_line("launch", far.fileno()),
+                command_line("launch", far.fileno(), self._most),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=2,

@@ -39,6 +39,9 @@ ERRORS_FILE = 4  #: So do its errors.
 #: Output up to this size goes with the message.
 SHORT = 1 << 15
 
+#: The error of a program that was to end before it was started.
+ECANCELED = 125
+
 #: Between the arguments, which cannot hold it.
 ZERO = b"\0"
 
@@ -61,8 +64,11 @@ class _Program:
 class Launcher:
     """Starts what it is asked for and tells how it ended."""
 
-    def __init__(self, fd: int) -> None:
-        """Serve the parent at the other end of socket *fd*."""
+    def __init__(self, fd: int, most: int) -> None:
+        """Serve the parent at the other end of socket *fd*; run *most* programs at once."""
+        self._most = most
+        self._waiting: dict[int, list[bytes]] = {}  # arguments by number, in order
+        self._unsent: list[bytes] = []
         os.set_inheritable(fd, False)
         self._socket = _socket.socket(fileno=fd)
         self._asked = b""
@@ -95,6 +101,11 @@ class Launcher:
                         return
 
                 self._collect()
+                while self._waiting and len(self._programs) < self._most:
+                    number = next(iter(self._waiting))
+                    self._start(number, self._waiting.pop(number))
+
+                self._flush()
         except (BrokenPipeError, ConnectionResetError):
             pass
         finally:
@@ -115,7 +126,10 @@ class Launcher:
                 break
 
             if not signal:
-                self._start(number, self._asked[at + ASK.size : end].split(ZERO))
+                # Started when there is room: it may wait here, so that nobody waits for it.
+                self._waiting[number] = self._asked[at + ASK.size : end].split(ZERO)
+            elif self._waiting.pop(number, None):
+                self._unsent.append(TELL.pack(number, ECANCELED, FAILED, time.time(), 0, 0, 0))
             elif number in self._groups:
                 _signal_group(self._groups[number], signal)
 
@@ -134,7 +148,7 @@ class Launcher:
             for file in files:
                 os.close(file)
 
-            self._send([TELL.pack(number, error.errno or 0, FAILED, began, 0, 0, 0)])
+            self._unsent.append(TELL.pack(number, error.errno or 0, FAILED, began, 0, 0, 0))
             return
 
         self._programs[pid] = _Program(number, (files[0], files[1]), began, clock)
@@ -202,19 +216,25 @@ class Launcher:
                 parts.append(os.pread(file, size, 0))
 
         parts[0] = TELL.pack(program.number, code, what, program.began, seconds, *sizes)
-        self._send(parts, files)
+        self._unsent += parts
+        if files:
+            self._flush(files)
+
         for file in program.files:
             os.close(file)
 
-    def _send(self, parts: list[bytes], files: Iterable[int] = ()) -> None:
-        data = b"".join(parts)
+    def _flush(self, files: Iterable[int] = ()) -> None:
+        """Send what is to be told, with *files*."""
+        data = b"".join(self._unsent)
+        self._unsent.clear()
         rights = b"".join(_FD.pack(file) for file in files)
         if rights:
             # With the first byte; a signal may come before the last one.
             attached = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)]
             data = data[self._socket.sendmsg([data], attached) :]
 
-        self._socket.sendall(data)
+        if data:
+            self._socket.sendall(data)
 
 
 _FD = Struct("i")
@@ -244,6 +264,6 @@ def find_program(name: bytes) -> bytes:
     raise FileNotFoundError(2, "no such program")
 
 
-def main(fd: int) -> None:
-    """Serve the parent at the other end of socket *fd*."""
-    Launcher(fd).serve()
+def main(fd: int, most: int) -> None:
+    """Serve the parent at the other end of socket *fd*; run *most* programs at once."""
+    Launcher(fd, most).serve()

@@ -142,7 +142,7 @@ def command(words: tuple[str, ...], backend: str, **options: Any) -> int:
         options["retries"],
         options["keep_order"],
     )
-    work = work_for(target, options["runner"], limits)
+    work = work_for(target, options["runner"], limits, may_halt=options["halt"].most > 0)
     if options["dry_run"]:
         return run_until_signal(partial(dry_run, source, work), backend)
 
@@ -154,7 +154,7 @@ def command(words: tuple[str, ...], backend: str, **options: Any) -> int:
             plan.joblog.close()
 
 
-def work_for(target: list[str], runner: str | None, limits: Limits) -> Work:
+def work_for(target: list[str], runner: str | None, limits: Limits, *, may_halt: bool) -> Work:
     """Return what *target* asks for.
 
     Raises:
@@ -171,7 +171,7 @@ def work_for(target: list[str], runner: str | None, limits: Limits) -> Work:
     if program is not None:
         check_program(program)
 
-    return Commands(template.fill, limits)
+    return Commands(template.fill, limits, may_halt=may_halt)
 
 
 def check_program(name: str) -> None:

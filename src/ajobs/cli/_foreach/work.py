@@ -19,6 +19,9 @@ from .done import Done, Task
 
 __all__ = ("Commands", "Functions", "Limits", "Work")
 
+#: Commands that wait over there at least, so that the next one begins at once.
+_AHEAD = 16
+
 Results = AbstractAsyncContextManager[AsyncIterator[Done | None]]
 
 
@@ -65,8 +68,12 @@ class Work(Protocol):
 class Commands:
     """Runs a command for each item, all of them from one small process."""
 
-    def __init__(self, fill: Callable[[str, int], list[str]], limits: Limits) -> None:
-        """Run what *fill* makes of an item and its number."""
+    def __init__(
+        self, fill: Callable[[str, int], list[str]], limits: Limits, *, may_halt: bool
+    ) -> None:
+        """Run what *fill* makes of an item and its number; some may not run if it *may_halt*."""
+        # The clock of a time limit, too, must not run while a command waits for its turn.
+        self._is_strict = may_halt or limits.timeout is not None
         self._fill = fill
         self._limits = limits
 
@@ -80,7 +87,8 @@ class Commands:
     ) -> AsyncGenerator[AsyncIterator[Done | None], None]:
         """Run it for *tasks*."""
         limits = self._limits
-        async with Programs() as programs:
+        ahead = 0 if self._is_strict else max(limits.throttle, _AHEAD)
+        async with Programs(limits.throttle) as programs:
 
             async def attempt(task: Task) -> Done | None:
                 if course.is_halted:  # it was on its way already
@@ -99,7 +107,7 @@ class Commands:
                 return done
 
             async with parallel_foreach(
-                tasks, attempt, throttle=limits.throttle, ordered=limits.ordered
+                tasks, attempt, throttle=limits.throttle + ahead, ordered=limits.ordered
             ) as results:
                 yield results
 
