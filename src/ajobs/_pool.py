@@ -2,6 +2,14 @@
 
 Each has a connection of its own, so the death of one is its own affair. This file knows
 places, not jobs: who takes one talks to it, and gives it back or gives it up.
+
+A place gets a job when it is free, never ahead. What waits in a worker behind another job can
+be had back only by asking the worker, which may hold its interpreter for as long as it likes:
+a stop of a job that never ran would wait for a stranger, or lie, and a place that came free
+could not have the job. And it would bring little. With everything queued, a job that does
+nothing takes 95 to 130 us of this process's own time and 50 to 90 us of a worker's, so from two
+workers on it is this process that they wait for; of a job of 10 ms the gap is one hundredth.
+Many tiny calls are the matter of `parallel_foreach`, which sends them in batches.
 """
 
 from __future__ import annotations
