@@ -78,7 +78,7 @@ def test_table(backend: str, small_library: Path, capsys: pytest.CaptureFixture[
 
     lines = capsys.readouterr().out.splitlines()
     start = next(place for place, line in enumerate(lines) if line.split()[:2] == ["Id", "Name"])
-    rows = [line.split() for line in lines[start + 2 : lines.index("Results") - 1]]
+    rows = [line.split() for line in lines[start + 2 : lines.index("", start)]]
     assert [row[1:5] for row in rows] == [
         ["server", "task", "Stopped", "False"],
         ["find", "thread", "Completed", "False"],

@@ -17,6 +17,7 @@ from .rows import (
     Row,
     Viewed,
     failure_lines,
+    fit,
     left_out,
     notes,
     shown,
@@ -73,7 +74,7 @@ def table(jobs: Iterable[Viewed], width: int) -> Table:
     grid = columns(widths, right=("Id",))
     for row in rows:
         values = dict(zip(COLUMNS, row, strict=True))
-        grid.add_row(*(_cell(name, values[name]) for name in widths))
+        grid.add_row(*(_cell(name, fit(name, values[name], size)) for name, size in widths.items()))
 
     return grid
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from .._errors import line_of
 from .._records import Progress
 from .._state import JobState
-from .text import GAP, cells, clean, clean_lines, cut, fitted, middle_out, pad
+from .text import GAP, cells, clean, clean_lines, cut, cut_name, fitted, middle_out, pad
 
 COLUMNS = ("Id", "Name", "Kind", "State", "HasMoreData", "Location", "Command")
 
@@ -164,7 +164,12 @@ def _line(row: Iterable[str], widths: dict[str, int]) -> str:
     values = dict(zip(COLUMNS, row, strict=True))
     texts = [
         # Numbers stand to the right.
-        values[name].rjust(size) if name == "Id" else pad(cut(values[name], size), size)
+        values[name].rjust(size) if name == "Id" else pad(fit(name, values[name], size), size)
         for name, size in widths.items()
     ]
     return (" " * GAP).join(texts).rstrip()
+
+
+def fit(column: str, text: str, width: int) -> str:
+    """Return *text* as it stands in a *column* that is so wide."""
+    return cut_name(text, width) if column in {"Command", "Location"} else cut(text, width)

@@ -62,6 +62,24 @@ def cut(text: str, width: int) -> str:
     return text[:end] + mark
 
 
+def cut_name(text: str, width: int) -> str:
+    """Return *text* in at most *width* columns.
+
+    Of a path or a dotted name the last parts are kept, since they tell most; of other text
+    the beginning.
+    """
+    if cells(text) <= width:
+        return text
+
+    if " " in text or width <= len(ELLIPSIS):
+        return cut(text, width)
+
+    end = cut(text[::-1], width)[::-1].removeprefix(ELLIPSIS)
+    mark = "/" if "/" in text else "."
+    _, found, parts = end.partition(mark)
+    return f"{ELLIPSIS}{found}{parts}" if found and mark == "/" else f"{ELLIPSIS}{parts or end}"
+
+
 def pad(text: str, width: int) -> str:
     """Return *text* with spaces behind it up to *width* columns."""
     return text + " " * (width - cells(text))

@@ -21,7 +21,8 @@ import anyio
 import rich_click as click
 
 from .. import Job, Session, wait_all, wait_any
-from ._format import cut, job_table, megabytes
+from .._view.text import cut_name
+from ._format import megabytes
 from ._options import backend_option
 from ._server import PageError, get, serve
 from ._signals import run_until_signal
@@ -50,7 +51,7 @@ def command(backend: str) -> int:
     """
     root = Path(sysconfig.get_path("stdlib"))
     say(f"ajobs demo: jobs on {backend}, Python {platform.python_version()}")
-    say(f"The input: its standard library, {cut(str(root), 47)}")
+    say(f"The input: its standard library, {cut_name(str(root), 47)}")
     say("On the left the call, on the right where it runs or what came of it.")
     return run_until_signal(partial(tell, root), backend)
 
@@ -93,8 +94,8 @@ async def tell(root: Path) -> int:
         await started.server.stop()
 
         chapter("7. Get: every job of the session, and whether it has more data to receive")
-        say("  jobs.get()\n")
-        say(job_table(jobs.get()))
+        say("  print(jobs)\n")
+        say(str(jobs))
         results(root, files, pages, searched)
         result(
             "Functions", f"{functions:,} in the {len(modules)} top modules, by the other process"
@@ -222,7 +223,9 @@ def results(root: Path, files: list[HashedFile], pages: dict[str, str], searched
     result("Files", f"{len(files):,}, {megabytes(sum(file.size for file in files))}")
     result("Python", f"{len(sources):,} files, {sum(file.lines for file in sources):,} lines")
     largest = max(files, key=lambda file: file.size)
-    result("Largest", f"{cut(str(largest.path.relative_to(root)), 50)}, {megabytes(largest.size)}")
+    result(
+        "Largest", f"{cut_name(str(largest.path.relative_to(root)), 50)}, {megabytes(largest.size)}"
+    )
     result("Hash of all", fingerprint(root, files)[:32])
     result("Over HTTP", f"{agreeing} of {len(pages)} pages have the hash that the threads found")
     result("Searched", f"{searched.files:,} files: {searched.marks:,} lines say TODO, FIXME or XXX")
