@@ -576,3 +576,18 @@ def printed_by(program: str) -> subprocess.CompletedProcess[str]:
         timeout=30,
         check=True,
     )
+
+
+def test_start_foreach(jobs: blocking.Session) -> None:
+    """Many items are one job; its children can be looked at from here."""
+    is_open = threading.Event()
+    job = jobs.start_foreach([1, 2, 3], lambda item: is_open.wait(10) and item, throttle=2)
+    while len(job.children) < 2:
+        time.sleep(0.001)
+
+    first, _ = job.children
+    assert first.name == "item 0: 1"
+    is_open.set()
+    assert sorted(job.receive()) == [1, 2, 3]
+    assert first.result() == 1
+    assert job.children == ()

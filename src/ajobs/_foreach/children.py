@@ -73,7 +73,8 @@ class Children(Keeper):
                 if self._run.is_stopping:
                     child.move(JobState.STOPPING)
 
-        return tuple(sorted([*self._running.values(), *self._failed], key=lambda one: one.id))
+        known = (*tuple(self._running.values()), *self._failed)
+        return tuple(sorted(known, key=lambda one: one.id))
 
     def _make(self, one: AtWork) -> Job[Any]:
         options = JobOptions(name=name_of(one.index, one.item))

@@ -167,7 +167,7 @@ class FarPlace(Place):
             self._closing.set()
 
     def at_work(self) -> Iterator[AtWork]:
-        for worker in self._workers:
+        for worker in tuple(self._workers):  # other threads look, too
             running = worker.at_work()
             if running is not None:
                 yield running

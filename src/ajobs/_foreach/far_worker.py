@@ -275,7 +275,7 @@ class FarWorker(InTask):
     def at_work(self) -> AtWork | None:
         """Return the item that runs there, as far as is known here."""
         mark = self._place.marks.read(self._slot)
-        for batch in self._batches.values():
+        for batch in tuple(self._batches.values()):
             position = batch.seen if mark is None else max(batch.seen, mark - 1 - batch.first)
             if position < len(batch.items):
                 # What was before it in its batch took no time to speak of.

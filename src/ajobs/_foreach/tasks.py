@@ -114,7 +114,7 @@ class TaskPlace(Place):
 
     def at_work(self) -> Iterator[AtWork]:
         now = self.run.loop.time()
-        for worker in self.workers:
+        for worker in tuple(self.workers):  # other threads look, too
             if worker.index >= 0:
                 yield AtWork(worker.index, worker.item, now - worker.started)
 

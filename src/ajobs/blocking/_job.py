@@ -97,7 +97,8 @@ class Job(Seen, Generic[T_co]):
     @property
     def children(self) -> tuple[Job[Any], ...]:
         """The jobs that are parts of this one; empty for all but groups."""
-        return tuple(Job(child, self._bridge) for child in self.behind.children)
+        children = self._bridge.call(lambda: self.behind.children)
+        return tuple(Job(child, self._bridge) for child in children)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self.behind is other.behind

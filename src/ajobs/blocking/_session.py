@@ -142,6 +142,7 @@ class SessionView(Seen, ForeachVerb):
 
     start_command = _starting(AsyncSession.start_command)
     start_script = _starting(AsyncSession.start_script)
+    start_foreach = _starting(AsyncSession.start_foreach)
 
     @property
     def throttle(self) -> float:
