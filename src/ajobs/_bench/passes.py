@@ -30,6 +30,9 @@ __all__ = ("Feed", "plain_sample", "runner_sample")
 
 Function = Callable[[Any], Any]
 
+#: Workers that are not up by then are left to come up during the pass.
+_WARM_UP_SECONDS = 3.0
+
 #: So many tiny items tell enough about how long one takes.
 _MOST_LOOKED_AT = 5_000
 
@@ -176,8 +179,7 @@ async def runner_sample(
         if shape.is_warmed:
             first = await _pass(timed(fn), pairs[:1], runner, 1)
             if cell.runner in ("process", "interpreter"):
-                warm_up = list(islice(cycle(items), throttle))
-                await _pass(warming(fn), warm_up, runner, throttle)
+                await _warm_up(fn, pairs, runner, throttle)
 
         begin, cpu = time.perf_counter(), usage.cpu()
         feed = Feed(pairs, shape, throttle, _most(shape))
@@ -195,6 +197,24 @@ async def runner_sample(
             startup=((first or spans)[0].begin - called) / 1e9,
             spans=tuple(spans),
         )
+
+
+async def _warm_up(fn: Function, pairs: Sequence[Pair], runner: Runner, throttle: int) -> None:
+    """Run items until every worker has had one, or it takes too long."""
+    seen = set[tuple[int, int]]()
+    deadline = time.perf_counter() + _WARM_UP_SECONDS
+
+    def needed() -> Iterator[Pair]:
+        for pair in cycle(pairs):
+            if len(seen) >= throttle or time.perf_counter() > deadline:
+                return
+
+            yield pair
+
+    warm = parallel_foreach(needed(), warming(fn), throttle=throttle, runner=runner)
+    async with warm as spans:
+        async for span in spans:
+            seen.add((span.process, span.thread))
 
 
 async def _pass(fn: Function, items: Any, runner: Runner, throttle: int) -> list[Span]:

@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 480, 260
 LEFT, RIGHT, TOP, BOTTOM = 64, 18, 14, 40
 
 #: Slots that are drawn; more would be thinner than a line.
-MOST_LANES = 64
+MOST_LANES = 100
 
 
 class Scale(NamedTuple):
@@ -152,13 +152,15 @@ def _mark(runner: str, x: float, y: float) -> str:
 
 def time_line(row: Measurement) -> str:
     """Draw the items of *row*, a lane for each slot; empty when none was looked at."""
-    slots = lanes(row.spans)[:MOST_LANES]
-    if not slots:
+    every = lanes(row.spans)
+    if not every:
         return ""
+
+    slots = every[:MOST_LANES]
 
     begin = min(slot[0].begin for slot in slots)
     end = max(slot[-1].end for slot in slots)
-    height = max(4, min(18, 220 // len(slots)))
+    height = max(3, min(18, 220 // len(slots)))
     looks = (escape(row.runner), f"{escape(row.runner)} even")
     thickness = height - (2 if height > 6 else 1)
     width, bottom = 2 * WIDTH, len(slots) * height + 4
@@ -169,13 +171,17 @@ def time_line(row: Measurement) -> str:
         for span, look in zip(slot, cycle(looks), strict=False)
     ]
     parts += [_text(across(at), bottom + 16, duration(at), "middle") for at in across.ticks()]
-    step = 1 if height >= 12 else 8
+    if len(every) > len(slots):
+        more = f"and {len(every) - len(slots)} more slots"
+        parts.append(_text(width - RIGHT, bottom + 32, more, "end"))
+
+    step = 1 if height >= 12 else 8 if height >= 4 else 10
     for place in range(0, len(slots), step):
         y = place * height + height / 2 + 6
         parts.append(_text(LEFT - 8, y, f"slot {place + 1}", "end"))
 
     title = f"Time line of {row.runner}, throttle {row.throttle}"
-    return _svg(width, bottom + 24, title, parts)
+    return _svg(width, bottom + 40, title, parts)
 
 
 def _item(span: Span, begin: int, across: Scale, place: str, look: str) -> str:

@@ -52,7 +52,7 @@ def drained(fn: Function) -> Function:
 
 
 def warming(fn: Function) -> Callable[[Pair], Any]:
-    """Return a function that runs *fn* to its end and takes a little longer."""
+    """Return a function that runs *fn* to its end, takes a little longer, and gives a `Span`."""
     return partial(_hold_async if is_async(fn) else _hold, drained(fn))
 
 
@@ -122,11 +122,17 @@ async def _drain_async(fn: Callable[[Any], AsyncIterator[Any]], item: Any) -> No
         pass
 
 
-def _hold(fn: Function, item: Any) -> None:
+def _hold(fn: Function, pair: Pair) -> Span:
+    index, item = pair
+    begin = time.perf_counter_ns()
     fn(item)
     time.sleep(HOLD)
+    return span_since(begin, index)
 
 
-async def _hold_async(fn: Function, item: Any) -> None:
+async def _hold_async(fn: Function, pair: Pair) -> Span:
+    index, item = pair
+    begin = time.perf_counter_ns()
     await fn(item)
     time.sleep(HOLD)  # noqa: ASYNC251  # the worker is to be busy
+    return span_since(begin, index)
