@@ -163,10 +163,10 @@ def time_line(row: Measurement) -> str:
     height = max(3, min(18, 220 // len(slots)))
     looks = (escape(row.runner), f"{escape(row.runner)} even")
     thickness = height - (2 if height > 6 else 1)
-    width, bottom = 2 * WIDTH, len(slots) * height + 4
+    width, bottom = 2 * WIDTH, len(slots) * height + 10
     across = Scale(0, (end - begin) / 1e9, LEFT, width - RIGHT, is_log=False)
     parts = [
-        _item(span, begin, across, f'y="{number * height + 2}" height="{thickness}"', look)
+        _item(span, begin, across, f'y="{number * height + 8}" height="{thickness}"', look)
         for number, slot in enumerate(slots)
         for span, look in zip(slot, cycle(looks), strict=False)
     ]
@@ -177,7 +177,7 @@ def time_line(row: Measurement) -> str:
 
     step = 1 if height >= 12 else 8 if height >= 4 else 10
     for place in range(0, len(slots), step):
-        y = place * height + height / 2 + 6
+        y = place * height + height / 2 + 12
         parts.append(_text(LEFT - 8, y, f"slot {place + 1}", "end"))
 
     title = f"Time line of {row.runner}, throttle {row.throttle}"
