@@ -66,6 +66,10 @@ class Pool:
             # Whoever talks to it sees that and gives it up.
             place.kill()
 
+        while self._waiting:
+            # To be refused.
+            self._waiting.popleft().serve(None)
+
         # asyncio's own Task.cancel and trio's Ctrl-C go through the shield too: whatever comes,
         # each step is taken.
         try:
@@ -121,11 +125,14 @@ class Pool:
             self._withdraw(ask)
             raise
 
+        if ask.place is None and not self.is_open:
+            self._refuse()
+
         return ask.place or self._start()
 
     def _refuse(self) -> NoReturn:
         if self._tasks is None:
-            raise RuntimeError("this runner is not open")
+            raise RuntimeError("this runner was closed before the job had a place in it")
 
         raise RuntimeError(
             "this process was forked off the one that owns the runner, and its workers do not "

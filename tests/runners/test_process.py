@@ -701,6 +701,24 @@ class TestLife:
 
         assert "async with" in str(job.reason)
 
+    async def test_a_runner_that_closes_before_its_jobs_have_ended(
+        self, jobs: ajobs.Session, anyio_backend: str
+    ) -> None:
+        """Those that run there die, those that wait for a worker are told; nobody waits on."""
+        async with ProcessRunner(1) as runner:
+            running = jobs.start(far.wait_for_stop, runner=runner)
+            await first_output(running)
+            queued = [jobs.start(far.pid, runner=runner) for _ in range(2)]
+            await anyio.wait_all_tasks_blocked()
+
+        with anyio.fail_after(5):
+            await ajobs.wait_all(running, queued)
+
+        assert isinstance(running.reason, WorkerDied)
+        for job in queued:
+            assert isinstance(job.reason, RuntimeError)
+            assert "closed before the job had a place" in str(job.reason)
+
     async def test_a_forked_process_cannot_use_the_workers(
         self, jobs: ajobs.Session, runner: ProcessRunner
     ) -> None:
