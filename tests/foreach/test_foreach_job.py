@@ -14,6 +14,7 @@ import pytest
 import ajobs
 from ajobs import JobState
 from ajobs._foreach.counts import SPAN, ForeachCounts, Rate
+from tests.foreach import work
 from tests.foreach.conftest import Place
 from tests.foreach.helpers import Gate
 
@@ -231,3 +232,44 @@ async def test_child_that_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> No
         is_open.set()
 
     assert str(child.state) == "Stopped"
+
+
+async def stop_twice(job: ajobs.Job[Any]) -> None:
+    """Stop *job* patiently, and then at once."""
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(job.stop, 3600)
+            await anyio.wait_all_tasks_blocked()
+            await job.stop(0.01)
+
+
+async def test_second_stop_is_less_patient() -> None:
+    """The cleanup of items has no more time than the earlier deadline allows."""
+    begun = anyio.Event()
+
+    async def linger(_: int) -> None:
+        try:
+            begun.set()
+            await anyio.sleep_forever()
+        finally:
+            with ajobs.cleanup():
+                await anyio.sleep_forever()
+
+    async with ajobs.Session() as jobs:
+        job = jobs.start_foreach([1], linger)
+        await begun.wait()
+        await stop_twice(job)
+
+    assert (job.state, job.counts.stopped) == (JobState.STOPPED, 1)
+
+
+async def test_second_stop_kills_a_worker() -> None:
+    """A process that does not listen is killed at the earlier deadline."""
+    async with ajobs.Session() as jobs:
+        job = jobs.start_foreach([1], work.refuse_to_stop, runner="process")
+        async for _ in job.receive():
+            break
+
+        await stop_twice(job)
+
+    assert (job.state, job.counts.stopped) == (JobState.STOPPED, 1)

@@ -69,6 +69,14 @@ def spin_at_three(number: int) -> int:
     return number
 
 
+def refuse_to_stop(number: int) -> None:
+    """Say that it runs, and run on whatever happens."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    write_output(number)
+    while True:
+        time.sleep(1)
+
+
 def exit_at_three(number: int) -> int:
     """Leave the interpreter with one item."""
     if number == 3:

@@ -25,7 +25,8 @@ from .._far_messages import Parcel, Reply
 from .._payload import NotLoadable, NotPicklable
 from .._runner import Runner
 from .._spec import JobOptions, JobSpec
-from .far_worker import Batch, FarWorker, late
+from .far_batch import Batch, late
+from .far_worker import FarWorker
 from .marks import Marks
 from .results import Outcome
 from .run import AtWork, Place, Plan, Run
@@ -165,6 +166,10 @@ class FarPlace(Place):
 
         if not self._workers:
             self._closing.set()
+
+    def hurry(self) -> None:
+        for worker in tuple(self._workers):
+            worker.end(self.run.loop.time())
 
     def at_work(self) -> Iterator[AtWork]:
         for worker in tuple(self._workers):  # other threads look, too

@@ -90,6 +90,7 @@ class WatchedRun(Run):
         super().start(place)
         self._watch.run = self
         self._emit.on_stop(self._stop_with_job)
+        self._emit.on_deadline(place.hurry)
         self._tick()
 
     def _wake_place(self) -> None:

@@ -91,6 +91,10 @@ class Place(ABC):
         """End every item; what runs may take the grace for its cleanup."""
 
     @abstractmethod
+    def hurry(self) -> None:
+        """The grace of the stop is over already: a second one was less patient."""
+
+    @abstractmethod
     def stop_item(self, index: int, deadline: float) -> None:
         """End one item, if it runs; it may take until *deadline* for its cleanup."""
 

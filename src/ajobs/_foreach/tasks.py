@@ -112,6 +112,10 @@ class TaskPlace(Place):
         if self.workers:
             self.run.loop.call_at(self.run.stop_deadline, self._complain)
 
+    def hurry(self) -> None:
+        for worker in self.workers:
+            worker.end_item(self.run.loop.time())
+
     def at_work(self) -> Iterator[AtWork]:
         now = self.run.loop.time()
         for worker in tuple(self.workers):  # other threads look, too

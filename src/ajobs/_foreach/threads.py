@@ -289,6 +289,9 @@ class ThreadPlace(Place):
         if self.workers:
             self.run.loop.call_at(self.run.stop_deadline, self._leave_all)
 
+    def hurry(self) -> None:
+        self._leave_all()
+
     def room_given(self) -> None:
         self.exchange.room_given()
 
