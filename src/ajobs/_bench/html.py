@@ -29,14 +29,14 @@ _STYLE = """
 .ajobs-bench pre { margin: .3em 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .ajobs-bench .note, .ajobs-bench footer { opacity: .8; font-size: .92em; margin: .3em 0; }
 .ajobs-bench .charts { display: flex; flex-wrap: wrap; gap: 8px 24px; }
-.ajobs-bench figure { flex: 1 1 380px; margin: .6em 0; min-width: 0; }
+.ajobs-bench figure { flex: 1 1 320px; max-width: 560px; margin: .6em 0; min-width: 0; }
 .ajobs-bench figcaption { font-weight: 600; }
 .ajobs-bench .legend { display: flex; flex-wrap: wrap; gap: 2px 18px; margin: .6em 0 0; }
 .ajobs-bench .scroll { overflow-x: auto; }
 .ajobs-bench .scroll > svg { min-width: 640px; }
 .ajobs-bench table { border-collapse: collapse; font-variant-numeric: tabular-nums;
-  width: 100%; background: none; }
-.ajobs-bench th, .ajobs-bench td { text-align: right; padding: .25em .6em; white-space: nowrap;
+  width: 100%; font-size: .95em; background: none; }
+.ajobs-bench th, .ajobs-bench td { text-align: right; padding: .25em .4em; white-space: nowrap;
   border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); }
 .ajobs-bench th:first-child, .ajobs-bench td:first-child { text-align: left; }
 .ajobs-bench tr.best td { font-weight: 700;

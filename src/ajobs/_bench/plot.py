@@ -63,7 +63,7 @@ def _draw_latencies(axes: Axes, table: Table) -> None:
     for name, rows in table.runners.items():
         _draw(axes, name, {row.throttle: row.latency for row in rows})
         p95 = {row.throttle: row.latency_p95 for row in rows}
-        axes.plot(*zip(*p95.items(), strict=True), color=_LOOKS[name][0], ls="--", lw=1)
+        axes.plot(*zip(*p95.items(), strict=True), color=_LOOKS[name][0], ls="--", lw=1, marker="_")
 
     values = [value for row in table.rows for value in (row.latency, row.latency_p95)]
     _finish(axes, table, table.plain.latency, values, "s")

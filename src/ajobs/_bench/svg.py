@@ -120,6 +120,10 @@ def _throttle_axis(across: Scale, throttles: Iterable[int]) -> list[str]:
 def _drawn(line: Line, across: Scale, up: Scale, say: Callable[[float], str]) -> list[str]:
     points = [(across(throttle), up(value)) for throttle, value in line.values.items()]
     name = escape(line.runner)
+    if len(points) == 1:  # a line of one point would not be seen
+        ((x, y),) = points
+        points = [(x - 8, y), (x + 8, y)] if line.is_dashed else points
+
     parts = [_path(points, f"line {name}{' dashed' if line.is_dashed else ''}")]
     if line.is_dashed:
         return parts
