@@ -133,6 +133,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
         "rich_help_config": {
             "max_width": 100,
             "text_paragraph_linebreaks": "\n\n",
+            "padding_helptext_first_line": (0, 0, 1, 0),
             # a column of its own for the values would leave none for the text
             "options_table_column_types": ["opt_short", "opt_long_metavar", "help"],
         },

@@ -139,14 +139,13 @@ def command(
     over several throttles, in turns. Without a function: three built-in ones, that wait,
     compute in Python, and compute in C.
 
-    \b
         ajobs bench --quick
         ajobs bench shop.images:resize --input paths.txt --report bench.html
         ajobs bench math:factorial --input 1..500 --runner thread,process -j 1,4
 
     The function is called with one item at a time, many times with the same ones; lines of a
     file come as text. What it prints is not shown.
-    """  # noqa: D301  # click's mark for a paragraph that is not filled
+    """
     fn, items = _asked(target, source)
     with _without_stdout(), _progress(sys.stderr) as tell:
         try:

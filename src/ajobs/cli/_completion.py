@@ -21,13 +21,13 @@ SHELLS = ("bash", "zsh", "fish", "powershell")
 def command(shell: str | None) -> None:
     """Print what makes a shell complete ajobs; by default for yours.
 
-    \b
-        bash        eval "$(ajobs completion bash)"       in ~/.bashrc
-        zsh         eval "$(ajobs completion zsh)"        in ~/.zshrc
-        fish        ajobs completion fish | source        in config.fish
+    Put the line for it where the shell reads it when it starts:
+
+        bash        eval "$(ajobs completion bash)"   in ~/.bashrc
+        zsh         eval "$(ajobs completion zsh)"    in ~/.zshrc
+        fish        ajobs completion fish | source    in config.fish
         powershell  ajobs completion powershell | Out-String | Invoke-Expression
-                                                          in $PROFILE
-    """  # noqa: D301  # click's mark for a paragraph that is not filled
+    """
     name = shell or PurePath(os.environ.get("SHELL", "")).name
     made = get_completion_class(name) if name in SHELLS else None
     if made is None:

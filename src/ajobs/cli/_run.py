@@ -84,14 +84,13 @@ def command(
     TARGET is a function (package.module:function; ARGS are text), a Python file (script.py),
     or a command after two dashes:
 
-    \b
         ajobs run os.path:getsize README.md
         ajobs run script.py --its --options
         ajobs run --timeout 60 -- rsync -a here/ there/
 
     What it writes as output goes to stdout, errors and warnings to stderr. No shell takes a
     command apart; ask for one with: -- sh -c '...'
-    """  # noqa: D301  # click's mark for a paragraph that is not filled
+    """
     target = Target(words, is_command, runner, timeout)
     printers = Printers(raw=raw, jsonl=jsonl)
     return run_until_signal(partial(run, target, printers), backend)

@@ -89,7 +89,7 @@ class Bar:
             print(line(self._done, self._failed, self._total, seconds, 0), file=sys.stderr)
             return
 
-        columns = get_terminal_size().columns - 1
+        columns = get_terminal_size().columns - 4  # room for the ^C that a terminal shows
         text = line(self._done, self._failed, self._total, seconds, columns)
         if not self._has_bar:
             text = line(self._done, self._failed, self._total, seconds, 0)[:columns]

@@ -119,7 +119,6 @@ def command(words: tuple[str, ...], backend: str, **options: Any) -> int:
     Items are read from the command line after three colons, from a file, or from standard
     input, as they are needed:
 
-    \b
         ajobs foreach gzip -9 ::: *.log
         find . -name '*.png' | ajobs foreach -j4 --bar optipng
         ajobs foreach --tag ping -c1 {} ::: alpha beta
@@ -129,8 +128,10 @@ def command(words: tuple[str, ...], backend: str, **options: Any) -> int:
     extension, {/} its last part, {//} the folder, {/.} both, {#} its number. What an item
     prints comes in one piece, when it has ended.
 
-    No shell takes the command apart: for pipes and variables write  sh -c '... "$1" ...' sh {}
-    """  # noqa: D301  # click's mark for a paragraph that is not filled
+    No shell takes the command apart. Where you need one, name it:
+
+        ajobs foreach sh -c 'gunzip < "$1" | wc -l' sh {} ::: *.gz
+    """
     target, given = split(words)
     if not target:
         raise Problem("there is no command before ':::': say what to run", Status.USAGE)
