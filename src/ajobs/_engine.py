@@ -138,7 +138,6 @@ class Engine(Keeper):
             with loop.scope() as scope:
                 while is_spare and (job := self._next()) is not None:
                     run = JobRun(job, self, scope)
-                    run.may_pause = not job._runner.needs_task and loop.call_next is not None
                     if not self._take_first_step(run):
                         is_spare = False
                         self._give_task(run, task)
@@ -225,7 +224,7 @@ class Engine(Keeper):
                 break
 
             run = JobRun(job, self, None)
-            run.may_pause = run.is_adrift = True
+            run.is_adrift = True
             if not self._take_first_step(run):
                 self._runs[run] = None
                 self._give_new_task(run)

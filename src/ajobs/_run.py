@@ -104,7 +104,7 @@ class JobRun(JobContext, Blockable):
     context: Context
     yielded: object = None
     task: object = None
-    may_pause: bool = False
+    may_pause: bool = True
     is_adrift: bool = False
 
     def __init__(self, job: Job[Any], owner: RunOwner, scope: Cancellable | None) -> None:
@@ -333,7 +333,8 @@ class JobRun(JobContext, Blockable):
     @coroutine
     def pause(self, wakeup: Waker, take: Callable[[], bool]) -> Generator[Any, Any, None]:
         """Wait until *wakeup* has something, without a task where that can be."""
-        if self.may_pause and not (yield Pause(wakeup, take)):
+        is_free = self.may_pause and not self.job._runner.needs_task
+        if is_free and self._owner.loop.call_next and not (yield Pause(wakeup, take)):
             return
 
         yield from wakeup.wait().__await__()
