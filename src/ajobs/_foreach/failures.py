@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
 
-from .._errors import ForeachErrors, ForeachTimeout, StopRequested
+from .._errors import ForeachErrors, ForeachTimeout, StopRequested, line_of
 from .._state import judge
 from .items import name_of
 
@@ -52,7 +52,7 @@ class Failures:
         if self._final is None:
             self._final = error
         elif error is not self._final and len(self._late) < TOLD:
-            self._late.append(_line_of(error))
+            self._late.append(line_of(error)[:200])
 
     def take(self, report: Callable[[str, list[Exception]], ForeachErrors]) -> BaseException | None:
         """Return what the caller is to get, if it did not get it before.
@@ -126,12 +126,3 @@ def cut_traceback(error: BaseException) -> None:
 def _is_ours(module: dict[str, Any]) -> bool:
     name = str(module.get("__name__", ""))
     return name == "ajobs._drive" or name.startswith("ajobs._foreach.")
-
-
-def _line_of(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  # a user's __str__ may do anything
-        text = "(its message cannot be shown)"
-
-    return f"{type(error).__name__}: {text}".splitlines()[0][:200]

@@ -6,7 +6,6 @@ threads: a `Place` runs the items.
 
 from __future__ import annotations
 
-import logging
 import math
 from abc import ABC, abstractmethod
 from collections import deque
@@ -24,11 +23,10 @@ from .._loop import Loop, Timer
 from .._runner import Runner
 from .._state import Demand, judge
 from .failures import Failures, failure_of
+from .items import LOGGER
 from .results import AsCompleted, InOrder, Outcome, Results
 from .sizing import Pace
 from .source import AsyncSource, Source, SyncSource
-
-LOGGER = logging.getLogger("ajobs.foreach")
 
 #: Seconds for the cleanup of items that are stopped.
 STOP_GRACE: Final = 5.0

@@ -2,13 +2,12 @@
 
 A synchronous iterable is advanced on the loop's thread only, by whoever needs an item; an
 asynchronous one by a single task, since generators may hold task-bound things such as cancel
-scopes. This file knows neither items at work nor results.
+scopes. This file knows neither what runs items nor their results.
 """
 
 from __future__ import annotations
 
 import inspect
-import logging
 import math
 from abc import ABC, abstractmethod
 from collections import deque
@@ -20,8 +19,7 @@ from typing import Any, Final
 import anyio
 
 from .._loop import Loop
-
-LOGGER = logging.getLogger("ajobs.foreach")
+from .items import LOGGER
 
 #: Seconds that an asynchronous input may take to close.
 CLOSE_SECONDS: Final = 5.0
