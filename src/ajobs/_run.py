@@ -333,7 +333,7 @@ class JobRun(JobContext, Blockable):
     @coroutine
     def pause(self, wakeup: Waker, take: Callable[[], bool]) -> Generator[Any, Any, None]:
         """Wait until *wakeup* has something, without a task where that can be."""
-        is_free = self.may_pause and not self.job._runner.needs_task
+        is_free = self.task is None and self.may_pause and not self.job._runner.needs_task
         if is_free and self._owner.loop.call_next and not (yield Pause(wakeup, take)):
             return
 

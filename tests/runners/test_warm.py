@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import ajobs
@@ -146,6 +147,24 @@ async def test_order_and_throttle(jobs: ajobs.Session, runner: ProcessRunner) ->
 
     assert order == ["first", "second"]
     assert begun == sorted(begun, key=lambda time: (time is None, time))
+
+
+async def test_a_run_that_has_a_task_keeps_it(jobs: ajobs.Session, runner: ProcessRunner) -> None:
+    """What waited for something else before it took its worker waits on in the same task."""
+
+    class Slow(ajobs.Runner):
+        kind = "slow"
+        needs_task = False
+
+        async def run(self, spec: ajobs.JobSpec, emit: Any) -> Any:
+            await anyio.sleep(0.001)
+            return await runner.run(spec, emit)
+
+        def check(self, spec: ajobs.JobSpec) -> ajobs.JobSpec:
+            return runner.check(spec)
+
+    jobs.start(anyio.lowlevel.checkpoint)  # has a task called, in which the next one begins too
+    assert await jobs.start(far.add, 1, 2, runner=Slow()) == 3
 
 
 async def test_a_runner_around_the_runner(
