@@ -218,5 +218,18 @@ async def test_only_so_many_at_once(tmp_path: Path, told: Path) -> None:
         assert ran == []
         await anyio.to_thread.run_sync(told.write_text, "go\n")
 
-    assert ran == ["first", "second"]
+    # Both may be told of at once, and then they wake up in any order.
+    assert sorted(ran) == ["first", "second"]
     assert not await anyio.Path(tmp_path, "never").exists()
+
+
+async def test_too_late_while_it_waits(told: Path) -> None:
+    """One whose time is over before its turn comes is late too, and never runs."""
+    async with Programs(most=1) as programs, anyio.create_task_group() as tasks:
+        tasks.start_soon(sh, programs, f"echo 1 > {told}; read line < {told}")
+        await number_in(told)
+        ran = await programs.run(["true"], timeout=0.01)
+        await anyio.to_thread.run_sync(told.write_text, "go\n")
+
+    assert ran.is_late
+    assert ran.returncode == -signal.SIGTERM

@@ -6,11 +6,13 @@ printed, and costs a tenth of that. This file knows no jobs.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
 import socket
 import subprocess
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -100,7 +102,8 @@ class Programs:
         check_platform("programs")
         self._most = most
         self._grace = grace
-        self._waiters: dict[int, _Waiter] = {}
+        self._up = _Waiter()
+        self._waiters: dict[int, _Waiter] = {0: self._up}
         self._last = 0
         self._outbox: deque[bytes] = deque()
         self._inbox = bytearray()
@@ -166,6 +169,9 @@ class Programs:
             OSError: It cannot be started.
             WorkerDied: The process that runs them has died, and it with them.
         """
+        if timeout is not None:
+            await self._up.event.wait()
+
         if self._died is not None:
             raise self._died
 
@@ -188,11 +194,14 @@ class Programs:
         if is_late:
             await self._stop(number, waiter)
 
-        if isinstance(waiter.outcome, Ran):
-            return waiter.outcome._replace(is_late=is_late)
-
-        assert waiter.outcome is not None
-        raise waiter.outcome
+        match waiter.outcome:
+            case Ran() as ran:
+                return ran._replace(is_late=is_late)
+            case OSError(errno=errno.ECANCELED) if is_late:
+                return Ran(-signal.SIGTERM, time.time(), 0.0, io.BytesIO(), io.BytesIO(), True)
+            case error:
+                assert error is not None
+                raise error
 
     async def _stop(self, number: int, waiter: _Waiter) -> None:
         with CancelScope(shield=True):

@@ -46,7 +46,7 @@ ECANCELED = 125
 ZERO = b"\0"
 
 #: Python ignores these, and a program would inherit that.
-_DEFAULT = (_signal.SIGPIPE, _signal.SIGXFSZ)
+_DEFAULT = ("SIGPIPE", "SIGXFSZ")
 
 
 class _Program:
@@ -75,6 +75,7 @@ class Launcher:
         self._programs: dict[int, _Program] = {}  # by process id
         self._groups: dict[int, int] = {}  # process ids by number
         self._paths: dict[bytes, bytes] = {}
+        self._default = [getattr(_signal, name) for name in _DEFAULT]
         self._environment = dict(os.environb)
         self._folder = os.environ.get("TMPDIR") or "/tmp"  # files without a name
         self._woken, woken_in = os.pipe()
@@ -93,6 +94,8 @@ class Launcher:
         poll.register(self._socket, select.POLLIN)
         poll.register(self._woken, select.POLLIN)
         try:
+            # Number 0 is no program: the parent's clocks may start.
+            self._socket.sendall(TELL.pack(0, 0, FAILED, time.time(), 0, 0, 0))
             while True:
                 for fd, _ in poll.poll():
                     if fd == self._woken:
@@ -168,7 +171,7 @@ class Launcher:
                 self._environment,
                 file_actions=actions,
                 setpgroup=0,
-                setsigdef=_DEFAULT,
+                setsigdef=self._default,
             )
         except OSError:
             # It may be somewhere else next time.

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .._errors import AjobsError
 from ._ends import Problem, Status
 
 __all__ = ("main",)
@@ -39,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Problem as problem:
         _say(str(problem))
         return problem.status
+    except AjobsError as error:
+        # What this system or this Python cannot do says what to do instead.
+        _say(str(error))
+        return Status.FAILURE
     except OSError as error:
         # Such as a full disk: what could not be written cannot be flushed at exit either.
         _lead_nowhere()
