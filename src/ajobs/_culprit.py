@@ -124,9 +124,13 @@ def _captured(name: str, function: FunctionType) -> Iterator[tuple[str, object]]
             yield f"the global {variable!r} of {name}", function.__globals__[variable]
 
 
-def describe_failure(
-    fn: Callable[..., object], args: tuple[object, ...], cause: NotPicklable
-) -> str:
+def describe_item(item: object, why: str) -> str:
+    """Say for people why *item*, one of many, cannot be sent; *why*, if it can be."""
+    found = culprit_of("it", item)
+    return f"an item cannot be sent to a worker: {found}" if found else f"an item {why}"
+
+
+def describe_failure(fn: Callable[..., object], args: tuple[object, ...], cause: Exception) -> str:
     """Say for people why a call of *fn* with *args* cannot be sent."""
     label = getattr(fn, "__qualname__", None) or type(fn).__qualname__
     for name, value in ((f"the function {label}", fn), *_items("args", args)):

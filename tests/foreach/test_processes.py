@@ -180,8 +180,12 @@ class TestErrors:
     async def test_function_that_cannot_be_sent(self) -> None:
         """It is refused at the call."""
         lock = threading.Lock()
-        with pytest.raises(PayloadError):
-            parallel_foreach("a", lambda _: lock, runner="process")
+
+        def locked(_: str) -> object:
+            return lock
+
+        with pytest.raises(PayloadError, match=r"locked cannot be sent .* the variable 'lock'"):
+            parallel_foreach("a", locked, runner="process")
 
     async def test_item_that_cannot_be_sent(self, runner: ProcessRunner) -> None:
         """It fails alone."""
@@ -190,6 +194,7 @@ class TestErrors:
 
         assert errors_of(outcomes) == {2: PayloadError}
         assert [o.value for o in outcomes] == [0, 1, None, 3, 4]
+        assert "an item cannot be sent to a worker: it is a _thread.lock" in str(outcomes[2].error)
 
     async def test_item_that_cannot_be_loaded(self, runner: ProcessRunner) -> None:
         """It fails alone, too, among many."""

@@ -16,7 +16,7 @@ import anyio
 
 from .. import _far_messages as far
 from .._checks import Kind
-from .._culprit import culprit_of
+from .._culprit import describe_failure, describe_item
 from .._errors import JobAborted, PayloadError, WorkerDied
 from .._failure import rebuild
 from .._far_items import serve as serve_plain
@@ -62,7 +62,12 @@ def spec_for(plan: Plan, runner: Runner) -> JobSpec:
         limit = 2 * max(1, plan.buffer)
 
     options = JobOptions(input=(), output_limit=limit)
-    return runner.check(JobSpec(serve, (plan.fn, gives_many, plan.item_timeout), options))
+    spec = JobSpec(serve, (plan.fn, gives_many, plan.item_timeout), options)
+    try:
+        return runner.check(spec)
+    except PayloadError as exc:
+        # Said of the caller's function, not of ours that carries it.
+        raise PayloadError(describe_failure(plan.fn, (), exc)) from exc.__cause__
 
 
 class FarPlace(Place):
@@ -252,10 +257,8 @@ class FarPlace(Place):
         """Find the item that cannot travel: each goes alone now."""
         if len(batch.items) == 1:
             [item] = batch.items
-            found = culprit_of("the item", item) if "sent" in why else None
-            self.run.item_failed(
-                batch.first, item, PayloadError(f"an item {why if found is None else found}")
-            )
+            error = PayloadError(describe_item(item, why))
+            self.run.item_failed(batch.first, item, error)
             self.run.check_over()
             return
 
