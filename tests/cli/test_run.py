@@ -66,7 +66,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--timeout", "0.05", "--", "sleep", "60"], 124, "", "--timeout"),
         (["--timeout", "0.05", "work_of_run:slow", "60"], 124, "", "--timeout"),
         (["--", "no-such-program"], 1, "", "cannot run no-such-program: No such file"),
+        (["work_of_run:fail", "why"], 1, "", "last):\n  File"),
         (["work_of_run:fail", "why"], 1, "", "ValueError: why"),
+        (["time:sleep", "why"], 1, "", "TypeError: 'str' object cannot"),
         (["--runner", "process", "work_of_run:fail", "why"], 1, "", "Traceback in worker process"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -87,7 +89,8 @@ def test_what_it_does(
     # What is printed in a process takes another way than what is yielded.
     assert sorted(printed.out.splitlines()) == sorted(out.splitlines())
     assert err in printed.err
-    assert "ajobs/cli" not in printed.err
+    assert "/ajobs/" not in printed.err
+    assert "/anyio/" not in printed.err
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,10 @@ ROOM = 1000
 _LABELS = {Stream.WARNING: b"WARNING: ", Stream.VERBOSE: b"VERBOSE: ", Stream.DEBUG: b"DEBUG: "}
 
 
+#: What stands between us and the user's code in a traceback.
+_CARRIERS = {"ajobs", "anyio", "asyncio", "concurrent", "outcome", "threading", "trio"}
+
+
 class Target(NamedTuple):
     """What to run, and how."""
 
@@ -193,9 +197,12 @@ def status_of(job: Job[Any]) -> int:
 
 def told(reason: BaseException) -> list[str]:
     """Return the traceback of *reason*, from where the user's own code begins."""
-    own = str(Path(__file__).parents[1])
     frames = reason.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(own):
+    while frames is not None:
+        module: str = frames.tb_frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in _CARRIERS:
+            break
+
         frames = frames.tb_next
 
     return traceback.format_exception(type(reason), reason, frames)
