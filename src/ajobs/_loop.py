@@ -318,7 +318,19 @@ class AsyncioLoop(Loop):
         await _turn()
 
     def spawn_root(self, fn: AsyncFn, name: str) -> object:
-        return self._loop.create_task(fn(), name=name)
+        async def whole() -> None:
+            try:
+                await _turn()
+            except self.cancelled:
+                # Cancelled before its first step, *fn* hears of it in its first wait.
+                self._task_that_runs().cancel()
+
+            await fn()
+
+        return self._loop.create_task(_entered(whole), name=name)
+
+    def _task_that_runs(self) -> Any:
+        return self._asyncio.current_task(self._loop)
 
     def _create(self, fn: AsyncFn, name: str, then: Callable[[Any], object] | None) -> None:
         if self._loop.get_task_factory() is None:

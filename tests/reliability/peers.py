@@ -1,7 +1,8 @@
 """The same attacks on other libraries, where they can take them.
 
-Run by hand: ``python -m tests.reliability.peers``. Needs loky, trio-parallel and aiojobs besides what the tests need; what is missing is left out.
-Each attack runs in a process of its own, which is ended when it hangs.
+Run by hand: ``python -m tests.reliability.peers``. Needs loky, trio-parallel and aiojobs besides
+what the tests need; what is missing is left out. Each attack runs in a process of its own, which
+is ended when it hangs.
 """
 
 from __future__ import annotations

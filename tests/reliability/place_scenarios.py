@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 import ajobs
 from tests.runners import far
 
-from .harness.sweep import Act, Allowed, Scenario, Stage
+from .harness.sweep import NOT_ALL, Act, Allowed, Scenario, Stage
 from .scenarios import MAY_STOP, UNTOUCHED, Jobs, check_all, numbers, open_stage, steps
 
 #: A worker that is stopped before it has a job, or dies of an injected error.
@@ -34,7 +34,7 @@ def place(
     name: str, play: Callable[[Stage], Awaitable[None]], cost: float, allowed: Allowed
 ) -> None:
     """Add a scenario."""
-    PLACES.append(Scenario(name, play, allowed, cost))
+    PLACES.append(Scenario(name, play, allowed, cost, NOT_ALL))
 
 
 def whole(

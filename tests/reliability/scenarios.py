@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 
 import ajobs
 
-from .harness.sweep import Allowed, Scenario, Stage
+from .harness.sweep import NOT_ALL, Act, Allowed, Scenario, Stage
 
 Jobs = ajobs.Session
 
@@ -32,13 +32,13 @@ SCENARIOS: list[Scenario] = []
 
 
 def scenario(
-    allowed: Allowed = UNTOUCHED, cost: float = 2.0
+    allowed: Allowed = UNTOUCHED, acts: tuple[Act, ...] = tuple(Act)
 ) -> Callable[[Callable[[Stage], Awaitable[None]]], Callable[[Stage], Awaitable[None]]]:
     """Add the function to `SCENARIOS`, under its name."""
 
     def add(play: Callable[[Stage], Awaitable[None]]) -> Callable[[Stage], Awaitable[None]]:
         name = getattr(play, "__name__", "")
-        SCENARIOS.append(Scenario(name, play, allowed, cost))
+        SCENARIOS.append(Scenario(name, play, allowed, acts=acts))
         return play
 
     return add
@@ -337,7 +337,7 @@ async def input_of_every_sort(stage: Stage) -> None:
     stage.check(closed == ["source"] or stage.was_hurt or not is_read, "the source is not closed")
 
 
-@scenario(MAY_STOP)
+@scenario(MAY_STOP, NOT_ALL)
 async def input_read_by_two(stage: Stage) -> None:
     """Two tasks of one job read its input; nothing is lost, nothing comes twice."""
     got: list[int] = []
@@ -354,7 +354,7 @@ async def input_read_by_two(stage: Stage) -> None:
     async def both() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(reader)
-            tasks.start_soon(reader)
+            await reader()
 
     async with open_stage(stage) as jobs:
         job = jobs.start(both, input=source())

@@ -158,6 +158,20 @@ async def test_an_error_in_the_wait_for_the_jobs_still_joins_them() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_session_whose_task_is_cancelled_before_its_first_step_is_no_hang() -> None:
+    """Asyncio drops such a task without running any of it; the opening waited for ever."""
+    opening = asyncio.create_task(ajobs.open_session())
+    await checkpoint()
+    for task in asyncio.all_tasks() - {asyncio.current_task(), opening}:
+        if "session" in task.get_name():
+            task.cancel()
+
+    with anyio.fail_after(5):
+        jobs = await opening
+        await jobs.aclose()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_save_that_is_cancelled_while_it_writes_writes_once(tmp_path: Path) -> None:
     """Asyncio's own cancellation: the thread wrote on, and the records were put back besides."""
     gate, got = Gate(), []

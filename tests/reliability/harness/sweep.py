@@ -36,6 +36,8 @@ class Act(StrEnum):
     """The scope around the victim is cancelled."""
     TASK_CANCEL = "task.cancel"
     """asyncio's own cancellation of the victim's task, which no shield holds off."""
+    CANCEL_ALL = "cancel-all"
+    """The same for all tasks but the victim's, as if somebody cancelled all that he finds."""
     STOP = "stop"
     """All jobs are told to stop."""
     INTERRUPT = "interrupt"
@@ -49,6 +51,18 @@ ERRORS: dict[Act, Callable[[], Exception]] = {
     Act.EMFILE: lambda: OSError(errno.EMFILE, "injected: too many open files"),
     Act.MEMORY: lambda: MemoryError("injected"),
 }
+
+#: How a victim may end that does not come to its end, by what was done.
+FAIR: dict[Act, tuple[type[BaseException], ...]] = {
+    Act.CANCEL: (asyncio.CancelledError, trio.Cancelled),
+    Act.TASK_CANCEL: (asyncio.CancelledError,),
+    Act.CANCEL_ALL: (asyncio.CancelledError, ajobs.JobAborted, anyio.EndOfStream),
+    Act.INTERRUPT: (asyncio.CancelledError, KeyboardInterrupt),
+    Act.STOP: (ajobs.JobStopped, anyio.EndOfStream),
+}
+
+#: Where tasks of others, cancelled too, would be lost by themselves: groups, threads, workers.
+NOT_ALL = tuple(act for act in Act if act is not Act.CANCEL_ALL)
 
 #: Tasks that do nothing but sleep, which cannot fail.
 INFALLIBLE = ("ajobs timers",)
@@ -124,8 +138,8 @@ class Stage:
 
     @property
     def was_hurt(self) -> bool:
-        """True when an error was injected, after which most outcomes are fair."""
-        return self.has_acted and self.injection.act in ERRORS
+        """True when what was done reaches into jobs, after which most outcomes are fair."""
+        return self.has_acted and self.injection.act in {*ERRORS, Act.CANCEL_ALL}
 
     async def victim(self, fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         """Attack ``fn(*args)``; return its value, or None if it did not come to one."""
@@ -171,18 +185,14 @@ class Stage:
         if isinstance(ending, BaseExceptionGroup):
             return all(self._is_fair(one) for one in ending.exceptions)
 
-        match self.injection.act:
-            case Act.CANCEL | Act.TASK_CANCEL:
-                return isinstance(ending, asyncio.CancelledError | trio.Cancelled)
-            case Act.INTERRUPT:
-                return isinstance(ending, asyncio.CancelledError | KeyboardInterrupt)
-            case Act.STOP:
-                return isinstance(ending, ajobs.JobStopped | anyio.EndOfStream)
-            case _:
-                # A job that failed by it has written less, a runner that it ended is gone.
-                is_end = isinstance(ending, anyio.EndOfStream | ajobs.WorkerDied)
-                is_said = any(word in str(ending) for word in ("injected", "is not open"))
-                return is_end or is_said or self._is_fair_cause(ending)
+        fair = FAIR.get(self.injection.act)
+        if fair is not None:
+            return isinstance(ending, fair)
+
+        # A job that failed by it has written less, a runner that it ended is gone.
+        is_end = isinstance(ending, anyio.EndOfStream | ajobs.WorkerDied)
+        is_said = any(word in str(ending) for word in ("injected", "is not open"))
+        return is_end or is_said or self._is_fair_cause(ending)
 
     def _is_fair_cause(self, ending: BaseException) -> bool:
         cause = ending.__cause__
@@ -231,15 +241,23 @@ class Stage:
         match self.injection.act:
             case Act.CANCEL:
                 self._scopes[second].cancel()
-            case Act.TASK_CANCEL:
-                assert self._task is not None
-                self._task.cancel()
             case Act.STOP:
-                for job in self.spy.jobs:
-                    if job.loop.is_running_here:
-                        job.tell_to_stop(0.5 if second else 2.0)
-            case _:
+                self._stop_all(0.5 if second else 2.0)
+            case Act.INTERRUPT:
                 signal.raise_signal(signal.SIGINT)
+            case _:
+                self._cancel_tasks()
+
+    def _stop_all(self, grace: float) -> None:
+        for job in self.spy.jobs:
+            if job.loop.is_running_here:
+                job.tell_to_stop(grace)
+
+    def _cancel_tasks(self) -> None:
+        assert self._task is not None
+        is_mine = self.injection.act is Act.TASK_CANCEL
+        for task in {self._task} if is_mine else asyncio.all_tasks() - {self._task}:
+            task.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +358,7 @@ def injections(scenario: Scenario, loop: str, points: int, seed: int) -> Iterato
     """Give every attack on a scenario with so many *points*."""
     chance = random.Random(f"{scenario.name} {loop} {seed}")
     for act in scenario.acts:
-        if act is Act.TASK_CANCEL and loop == "trio":
+        if act in {Act.TASK_CANCEL, Act.CANCEL_ALL} and loop == "trio":
             continue
 
         moments = _moments(act, loop)
