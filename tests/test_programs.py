@@ -1,9 +1,12 @@
 """Many short programs, run by one small process."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -233,3 +236,47 @@ async def test_too_late_while_it_waits(told: Path) -> None:
 
     assert ran.is_late
     assert ran.returncode == -signal.SIGTERM
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """A process that has as many files open as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as held:
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+        with suppress(OSError):
+            while True:
+                held.callback(os.close, os.dup(0))
+
+        yield
+
+
+async def test_no_room_for_its_output() -> None:
+    """Output that this process cannot open is an error of that program alone."""
+    script = "head -c 100000 /dev/zero | tee /dev/stderr"
+    async with Programs() as programs:
+        await sh(programs, "exit 0")
+        with no_more_files(), anyio.fail_after(20), pytest.raises(OSError, match="Too many open"):
+            await sh(programs, script)
+
+        assert await sh(programs, script) == (0, bytes(100_000), bytes(100_000))
+
+
+async def test_null_byte() -> None:
+    """An argument with a null byte in it, which would be two, is refused."""
+    async with Programs() as programs:
+        with pytest.raises(OSError, match="null byte"):
+            await programs.run(["echo", "one\0two"])
+
+
+async def test_what_cannot_be_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure of the listening is told to everybody who waits, and nobody waits for ever."""
+
+    def fail(_: Programs) -> None:
+        raise MemoryError
+
+    async with Programs() as programs:
+        monkeypatch.setattr(Programs, "_take", fail)
+        with anyio.fail_after(20), pytest.raises(WorkerDied, match="MemoryError"):
+            await sh(programs, "exit 0")

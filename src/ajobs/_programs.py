@@ -107,7 +107,7 @@ class Programs:
         self._last = 0
         self._outbox: deque[bytes] = deque()
         self._inbox = bytearray()
-        self._files: deque[int] = deque()
+        self._files: deque[list[int]] = deque()  # for each message that comes with some
         self._died: WorkerDied | None = None
         self._tasks: TaskGroup
         self._listening = CancelScope(shield=True)
@@ -148,8 +148,8 @@ class Programs:
             await self._tasks.__aexit__(None, None, None)
         finally:
             self._opened.close()
-            for file in self._files:
-                os.close(file)
+            for files in self._files:
+                _close(files)
 
             await self._child.ended(1.0)
             await self._child.end()
@@ -166,7 +166,7 @@ class Programs:
             timeout: Seconds after which it is ended; what it has printed stays.
 
         Raises:
-            OSError: It cannot be started.
+            OSError: It cannot be started, or too many files are open to take what it has printed.
             WorkerDied: The process that runs them has died, and it with them.
         """
         if timeout is not None:
@@ -175,9 +175,9 @@ class Programs:
         if self._died is not None:
             raise self._died
 
+        body = _packed(argv)
         self._last = number = self._last + 1
         self._waiters[number] = waiter = _Waiter()
-        body = ZERO.join([os.fsencode(one) for one in argv])
         self._send(ASK.pack(len(body), number, 0) + body)
         try:
             if timeout is None:
@@ -238,16 +238,22 @@ class Programs:
         """Hear how programs have ended, until the process that runs them has."""
         # Shielded: who is cancelled still waits for the end of programs. Leaving ends it.
         with self._listening:
-            while self._receive():
-                await self._poll.wait()
-                self._flush()
+            how = "it fell silent"
+            try:
+                while self._receive():
+                    await self._poll.wait()
+                    self._flush()
+            except Exception as exc:  # noqa: BLE001  # without this everybody would wait for ever
+                how = f"it cannot be heard any more: {exc!r}"
 
-            await self._mourn()
+            await self._mourn(how)
 
-    async def _mourn(self) -> None:
+    async def _mourn(self, how: str) -> None:
         """Tell everybody that the process which ran their programs has died."""
         await self._child.ended(_DYING_SECONDS)
-        how = how_it_ended(self._child.returncode) if self._child.has_ended else "it fell silent"
+        if self._child.has_ended:
+            how = how_it_ended(self._child.returncode)
+
         self._died = WorkerDied(f"the process that runs the programs has ended: {how}")
         self._child.kill()
         _kill_session(self._child.pid)
@@ -260,7 +266,9 @@ class Programs:
         """Take what has come; return whether more may come."""
         for _ in range(_TURN):
             try:
-                data, files, _, _ = socket.recv_fds(self._socket, _CHUNK, _MOST_FILES)
+                data, files, flags, _ = socket.recv_fds(
+                    self._socket, _CHUNK, _MOST_FILES, socket.MSG_CMSG_CLOEXEC
+                )
             except BlockingIOError:
                 return True
             except OSError:
@@ -269,7 +277,9 @@ class Programs:
             if not data:
                 return False
 
-            self._files += files
+            if files or flags & socket.MSG_CTRUNC:
+                self._files.append(files)
+
             self._inbox += data
             while (size := self._take()) is not None:
                 del self._inbox[:size]
@@ -288,12 +298,18 @@ class Programs:
             return None
 
         texts = (self._inbox[TELL.size : first], self._inbox[first:end])
+        wanted = (what & (OUTPUT_FILE | ERRORS_FILE)).bit_count()
+        files = self._files.popleft() if wanted else []
         waiter = self._waiters.pop(number)
         if what & FAILED:
             waiter.tell(OSError(code, os.strerror(code)))
+        elif len(files) < wanted:
+            # The system drops what this process cannot open.
+            _close(files)
+            waiter.tell(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
         else:
             printed = [
-                os.fdopen(self._files.popleft(), "rb") if what & file else io.BytesIO(text)
+                os.fdopen(files.pop(0), "rb") if what & file else io.BytesIO(text)
                 for file, text in _in_order(texts)
             ]
             waiter.tell(Ran(code, began, seconds, printed[0], printed[1]))
@@ -301,9 +317,22 @@ class Programs:
         return end
 
 
+def _packed(argv: Sequence[str]) -> bytes:
+    words = [os.fsencode(one) for one in argv]
+    if any(ZERO in word for word in words):
+        raise OSError(errno.EINVAL, "an argument holds a null byte")
+
+    return ZERO.join(words)
+
+
 def _in_order(pair: Sequence[T]) -> zip[tuple[int, T]]:
     """Name what is in *pair*, about output and errors, by the flag of its file."""
     return zip((OUTPUT_FILE, ERRORS_FILE), pair, strict=True)
+
+
+def _close(files: Sequence[int]) -> None:
+    for file in files:
+        os.close(file)
 
 
 def _kill_session(leader: int) -> None:
