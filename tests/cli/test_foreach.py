@@ -128,6 +128,12 @@ def foreach(*words: str) -> int:
             "",
             "gave up with 1 done",
         ),
+        (
+            ["-j1", "--halt", "now,fail=1", "sh", "-c", "echo $1; exit 1", "sh", ":::", "a", "b"],
+            1,
+            "a\n",
+            "gave up with 1 done",
+        ),
         (["-k", "work_of_foreach:double", ":::", "a"], 0, "a\naa\n", ""),
         (["work_of_foreach:nap", ":::", "abc"], 0, "3\n", ""),
         (["work_of_foreach:double", ":::", "bad"], 1, "", "item 1 'bad': ValueError: no\n"),

@@ -63,6 +63,7 @@ class _Course:
         self.first: Done | None = None
         self.is_halted = False
         self.killing = CancelScope()
+        self._unshown: dict[int, Done] = {}
 
     def note(self, done: Done) -> None:
         """Count an item that has ended, in the moment when it has."""
@@ -73,6 +74,7 @@ class _Course:
             self.failed += 1
             self.first = self.first or done
 
+        self._unshown[done.task.seq] = done
         if plan.joblog is not None:
             plan.joblog.add(done)
 
@@ -83,6 +85,16 @@ class _Course:
             self.is_halted = True
             if plan.halt.kills:
                 self.killing.cancel()
+
+    def show(self, done: Done) -> None:
+        """Print what has come of an item."""
+        del self._unshown[done.task.seq]
+        self._plan.output.show(done)
+
+    def show_rest(self) -> None:
+        """Print what was noted, and would be lost: the log says that it need not run again."""
+        for done in list(self._unshown.values()):
+            self.show(done)
 
     async def tasks(self) -> AsyncGenerator[Task, None]:
         """Yield what is to run, until it is time to give up."""
@@ -107,11 +119,17 @@ async def carry_out(plan: Plan) -> int:
 
 
 async def _work(plan: Plan, course: _Course) -> None:
-    with course.killing:
-        async with plan.work.over(course.tasks(), course) as results:
-            async for done in results:
-                if done is not None:
-                    plan.output.show(done)
+    try:
+        with course.killing:
+            async with plan.work.over(course.tasks(), course) as results:
+                async for done in results:
+                    if done is not None:
+                        course.show(done)
+    except anyio.get_cancelled_exc_class():
+        course.show_rest()
+        raise
+
+    course.show_rest()
 
 
 async def _work_with_bar(plan: Plan, course: _Course, bar: Bar) -> None:
