@@ -299,7 +299,7 @@ class AsyncioLoop(Loop):
 
     def spawn(self, fn: AsyncFn, name: str) -> None:
         self._live += 1
-        self._create(fn, name, self._hold)
+        self._create(lambda: self._begun(fn), name, self._hold)
 
     def _hold(self, task: Any) -> None:
         self._tasks.add(task)  # asyncio itself holds its tasks by weak references only
@@ -318,19 +318,21 @@ class AsyncioLoop(Loop):
         await _turn()
 
     def spawn_root(self, fn: AsyncFn, name: str) -> object:
+        return self._loop.create_task(self._begun(fn), name=name)
+
+    def _begun(self, fn: AsyncFn) -> Coroutine[Any, Any, object]:
+        """Return *fn* as a coroutine of which asyncio drops nothing, see `entered`."""
+
         async def whole() -> None:
             try:
                 await _turn()
             except self.cancelled:
                 # Cancelled before its first step, *fn* hears of it in its first wait.
-                self._task_that_runs().cancel()
+                self._asyncio.current_task(self._loop).cancel()
 
             await fn()
 
-        return self._loop.create_task(_entered(whole), name=name)
-
-    def _task_that_runs(self) -> Any:
-        return self._asyncio.current_task(self._loop)
+        return _entered(whole)
 
     def _create(self, fn: AsyncFn, name: str, then: Callable[[Any], object] | None) -> None:
         if self._loop.get_task_factory() is None:

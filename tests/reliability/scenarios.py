@@ -584,7 +584,7 @@ def foreach_is_victim(name: str, fn: Callable[[], Awaitable[Any]]) -> None:
     async def play(stage: Stage) -> None:
         await stage.victim(fn)
 
-    SCENARIOS.append(Scenario(name, play, MAY_STOP, acts=NOT_ALL))
+    SCENARIOS.append(Scenario(name, play, MAY_STOP))
 
 
 async def _awaited() -> None:
