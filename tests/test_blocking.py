@@ -376,6 +376,31 @@ def test_blocking_the_loop_is_refused(jobs: blocking.Session) -> None:
     assert jobs["last"].wait()
 
 
+def test_closing_from_inside_is_refused(jobs: blocking.Session) -> None:
+    """A job that closes its own session would wait for itself, on the loop or in a thread."""
+
+    async def close() -> None:
+        jobs.close()
+
+    with pytest.raises(RuntimeError, match="await"):
+        jobs.start(close).result(timeout=20)
+
+    with pytest.raises(ajobs.DeadlockError, match="its own end"):
+        jobs.start(jobs.close).result(timeout=20)
+
+    assert jobs.start(give, 1).result() == 1
+
+
+def test_closing_raises_once(backend: Any) -> None:
+    """Failures that nobody saw are raised when it is closed, and not again."""
+    jobs = blocking.open_session(backend=backend, failures="raise")
+    jobs.start(refuse)
+    with pytest.raises(ExceptionGroup, match="1 job of the session failed"):
+        jobs.close()
+
+    jobs.close()
+
+
 async def test_beside_a_running_loop() -> None:
     """A notebook's own loop does not mind; whatever loop the session has."""
     for backend in ("asyncio", "trio"):

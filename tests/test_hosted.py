@@ -84,6 +84,15 @@ async def test_cancelled_closing_goes_on() -> None:
     assert "Completed" == job.state
 
 
+async def test_closing_from_inside_is_refused() -> None:
+    """A job that closes its own session would wait for itself."""
+    jobs = await ajobs.open_session()
+    with anyio.fail_after(20), pytest.raises(ajobs.DeadlockError, match="its own end"):
+        await jobs.start(jobs.aclose)
+
+    await jobs.aclose()
+
+
 async def test_bad_options_are_refused_at_the_call() -> None:
     """A wrong option raises before any task is started."""
     with pytest.raises(ValueError, match="throttle"):

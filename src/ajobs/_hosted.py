@@ -96,7 +96,9 @@ class HostedSession(Session):
         Raises:
             ExceptionGroup: Failures that nobody saw, if the session was opened with
                 ``failures="raise"``.
+            DeadlockError: A job of the session calls, which would wait for itself.
         """
+        self.refuse_own_job()
         self._closing.set()
         await self._closed.wait()
         failure, self._failure = self._failure, None

@@ -17,7 +17,7 @@ import anyio
 
 from ._blocking import current_subject
 from ._checks import count, seconds
-from ._errors import JobNotFinished, JobNotFound, JobStuck
+from ._errors import DeadlockError, JobNotFinished, JobNotFound, JobStuck
 from ._following import SessionFollower
 from ._job import Job
 from ._state import JobState
@@ -262,6 +262,19 @@ class JobTable:
         if self._table.pop(job._id, None) is not None:
             for follower in self._followers:
                 follower.forget(job)
+
+    def refuse_own_job(self) -> None:
+        """Raise at a job of this table that is about to wait for the end of all of them.
+
+        Raises:
+            DeadlockError: Such a job calls.
+        """
+        own = current_subject()
+        if isinstance(own, Job) and own in self and not own.is_finished:
+            raise DeadlockError(
+                f"{own.label()} would wait for its own end: the session closes when its jobs have "
+                f"finished. Let the code that opened it close it"
+            )
 
     def _close_table(self) -> None:
         """Let followers end: no more jobs will come."""

@@ -326,9 +326,15 @@ class Session(SessionView):
         tb: TracebackType | None,
     ) -> None:
         """Wait for the jobs, or stop them; raise the failures that nobody saw."""
+        if self._bridge.is_inherited or self._bridge.is_over:
+            return
+
+        if self._session.loop.in_thread:
+            refuse_here()
+
+        self._session.refuse_own_job()
         forget(self._close_late)
-        if not self._bridge.is_inherited:
-            self._leave(exc)
+        self._leave(exc)
 
     def _leave(self, exc: BaseException | None) -> None:
         try:
@@ -340,6 +346,12 @@ class Session(SessionView):
         """Close a session that `open_session` has opened, as the end of a block does.
 
         Closing twice is harmless.
+
+        Raises:
+            ExceptionGroup: Failures that nobody saw, if the session was opened with
+                ``failures="raise"``.
+            DeadlockError: A job of the session calls, which would wait for itself.
+            RuntimeError: This is the loop's own thread, which must not be blocked.
         """
         self.__exit__(None, None, None)
 
