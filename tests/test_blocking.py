@@ -21,6 +21,7 @@ import pytest
 
 import ajobs
 from ajobs import blocking
+from ajobs.blocking._bridge import Bridge
 from tests.support import Deaf, count_from, give
 
 
@@ -389,6 +390,38 @@ def test_closing_from_inside_is_refused(jobs: blocking.Session) -> None:
         jobs.start(jobs.close).result(timeout=20)
 
     assert jobs.start(give, 1).result() == 1
+
+
+def test_wait_that_begins_as_the_session_closes(
+    jobs: blocking.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of the loop and the call that comes too late may both tell of it."""
+
+    def close_meanwhile(_: object) -> bool:
+        bridge.close()
+        return False
+
+    bridge = Bridge(jobs._session.loop)
+    monkeypatch.setattr(jobs._session.loop, "call_soon", close_meanwhile)
+    with pytest.raises(ajobs.SessionClosed):
+        bridge.run(anyio.sleep_forever)
+
+    monkeypatch.undo()
+
+
+def test_wait_that_comes_on_the_last_turn(
+    jobs: blocking.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that starts no more tasks, as trio's on its last turns, is over."""
+
+    def refuse_task(*_: object) -> None:
+        raise RuntimeError("Nursery is closed to new arrivals")
+
+    monkeypatch.setattr(jobs._session.loop, "spawn_root", refuse_task)
+    with pytest.raises(ajobs.SessionClosed):
+        jobs.wait_all(jobs.start(give, 1))
+
+    monkeypatch.undo()
 
 
 def test_closing_raises_once(backend: Any) -> None:

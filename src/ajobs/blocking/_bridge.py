@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -73,7 +74,7 @@ class Bridge:
         future = call.future
         try:
             if not self._post(future, partial(self._loop.copy_context().run, call.begin)):
-                future.set_exception(closed())
+                _tell_closed(future)
 
             return self._end_of(future)
         except BaseException:
@@ -118,8 +119,7 @@ class Bridge:
         """Note that the loop is over; wake whoever still waits for it."""
         self.is_over = True
         for future in tuple(self._waiting):
-            if not future.done():
-                future.set_exception(closed())
+            _tell_closed(future)
 
 
 class _Call(Generic[T]):
@@ -136,8 +136,13 @@ class _Call(Generic[T]):
 
     def begin(self) -> None:
         """Start it. On the loop, in the context of the caller."""
-        if not self._is_cancelled:
+        if self._is_cancelled:
+            return
+
+        try:
             self._task = self._loop.spawn_root(self._run, "ajobs.blocking")
+        except RuntimeError:  # trio, on its last turns
+            _tell_closed(self.future)
 
     def cancel(self) -> None:
         """End it. On the loop."""
@@ -145,7 +150,7 @@ class _Call(Generic[T]):
         if self._scope is not None:
             self._scope.cancel()
         elif self._task is None:
-            self.future.set_exception(closed())
+            _tell_closed(self.future)
 
     async def _run(self) -> None:
         try:
@@ -180,6 +185,12 @@ def _settle(future: Future[T], fn: Callable[[], T]) -> None:
         future.set_result(fn())
     except BaseException as exc:  # noqa: BLE001  # the caller raises it
         future.set_exception(exc)
+
+
+def _tell_closed(future: Future[Any]) -> None:
+    # The end of the loop and the call that comes too late may both find out, in two threads.
+    with suppress(InvalidStateError):
+        future.set_exception(closed())
 
 
 def closed() -> SessionClosed:
