@@ -71,9 +71,16 @@ class ThreadRunner(Runner):
             emit.on_stop(call.stop)
             with CancelScope(shield=True) as left:
                 emit.on_leave(left.cancel)
-                return await to_thread.run_sync(
+                value, error = await to_thread.run_sync(
                     call, abandon_on_cancel=True, limiter=CapacityLimiter(1)
                 )
+                if error is None:
+                    return value
+
+                try:
+                    raise error
+                finally:
+                    del error  # or it would keep this frame, which keeps it
 
         raise LeftBehind(call.on_end)
 
@@ -104,20 +111,21 @@ class _Call:
         self._on_end: Callable[[Any, BaseException | None], object] | None = None
         self._cancel: Callable[[], object] | None = None
 
-    def __call__(self) -> Any:
+    def __call__(self) -> tuple[Any, BaseException | None]:
+        """Run the job; return its end, since not every exception passes through a future."""
+        end: tuple[Any, BaseException | None]
         try:
-            value = self._run()
+            end = self._run(), None
         except KeyboardInterrupt as exc:
             # In a thread it is not the user's Ctrl-C; let through, it would end the program.
             aborted = JobAborted("the job's code raised KeyboardInterrupt in its thread")
-            self._ended(None, aborted)
-            raise aborted from exc
-        except BaseException as exc:
-            self._ended(None, exc)
-            raise
+            aborted.__cause__ = exc
+            end = None, aborted
+        except BaseException as exc:  # noqa: BLE001  # whatever it is, it is the job's end
+            end = None, exc
 
-        self._ended(value, None)
-        return value
+        self._ended(end)
+        return end
 
     def _run(self) -> Any:
         self.prepare()
@@ -169,13 +177,13 @@ class _Call:
 
         callback(*self._end)
 
-    def _ended(self, value: Any, error: BaseException | None) -> None:
+    def _ended(self, end: tuple[Any, BaseException | None]) -> None:
         with self._lock:
             if self._on_end is None:
-                self._end = value, error
+                self._end = end
                 return
 
-        self._on_end(value, error)
+        self._on_end(*end)
 
 
 async def _write_each(generator: AsyncGenerator[Any, None]) -> None:
