@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_loop",
         "_records",
         "_spec",
+        "_text",
         "_wakeup",
         "_wire",
     ),
@@ -94,6 +95,7 @@ PURE = (
     "_records",
     "_spec",
     "_state",
+    "_text",
     "_track",
     "_wire",
 )

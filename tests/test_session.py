@@ -415,6 +415,18 @@ async def test_failure_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> No
         ] == caplog.record_tuples
 
 
+async def test_log_gives_a_terminal_no_orders(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the message of a failure nor a command can move a cursor or hide a line."""
+    async with ajobs.Session(failures="keep") as jobs:
+        jobs.start(fail, Error("\x1b[31mred\rgone"))
+        jobs.start_command(["sh", "-c", "exit 3", "\x1b[2J"])
+        await jobs._engine.idle()
+
+    assert all(message.isprintable() for message in caplog.messages)
+    assert caplog.messages[0].endswith(r"failed: Error: \x1b[31mred")
+    assert r"\x1b[2J" in caplog.messages[1]
+
+
 @pytest.mark.parametrize("how", ["await", "wait", "receive", "all"])
 async def test_awaited_failure_is_not_logged(how: str, caplog: pytest.LogCaptureFixture) -> None:
     """A failure that somebody waits for is not logged."""
@@ -434,15 +446,26 @@ async def test_awaited_failure_is_not_logged(how: str, caplog: pytest.LogCapture
     assert [] == caplog.messages
 
 
+class Bad(Exception):
+    """It cannot be shown."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
+async def test_note_that_cannot_be_shown() -> None:
+    """The block's own exception leaves it, whatever the text of an unseen failure does."""
+    with pytest.raises(KeyError) as caught:  # noqa: PT012 - the block is what raises
+        async with ajobs.Session() as jobs:
+            job = jobs.start(fail, Bad())
+            await job.wait()
+            raise KeyError("own")
+
+    assert "cannot be shown" in caught.value.__notes__[0]
+
+
 async def test_message_that_cannot_be_shown(caplog: pytest.LogCaptureFixture) -> None:
     """An exception whose text raises is logged and raised all the same."""
-
-    class Bad(Exception):
-        """It cannot be shown."""
-
-        def __str__(self) -> str:
-            raise ValueError
-
     error = Bad()
     with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012 - the block is what raises
         async with ajobs.Session() as jobs:

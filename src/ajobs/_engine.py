@@ -21,7 +21,7 @@ from anyio.lowlevel import checkpoint, current_token
 
 from ._context import enter_context
 from ._drive import NEEDS_TASK, Pause, resume
-from ._errors import JobTimeout, line_of
+from ._errors import JobTimeout
 from ._input import open_input
 from ._job import Job, Keeper
 from ._logs import logger
@@ -30,6 +30,7 @@ from ._run import JobRun
 from ._runner import LeftBehind, Runner
 from ._spec import JobSpec
 from ._state import Demand, JobState, judge
+from ._text import clean, line_of
 
 # Looked up once: on Python 3.11 reading a member off its class costs as much as a call.
 NOT_STARTED = JobState.NOT_STARTED
@@ -367,7 +368,8 @@ class Engine(Keeper):
         self, job: Job[Any], state: JobState, value: Any, reason: BaseException | None
     ) -> None:
         if reason is not None and not job.is_awaited:
-            logger().error("%s (%s) failed: %s", job.label(), job.command, line_of(reason))
+            command = clean(job.command)
+            logger().error("%s (%s) failed: %s", job.label(), command, line_of(reason))
 
         job.finish(state, value, reason)
         self.unfinished -= 1
@@ -495,7 +497,8 @@ class Engine(Keeper):
 
     def stuck(self, job: Job[Any]) -> None:
         """Report that *job* has outlasted the grace of its stop."""
-        logger().warning("%s (%s): %s", job.label(), job.command, job.status_message)
+        command = clean(job.command)
+        logger().warning("%s (%s): %s", job.label(), command, job.status_message)
 
     def warn(self, message: str) -> None:
         """Give the user a RuntimeWarning; where warnings are errors, log it instead."""

@@ -204,14 +204,3 @@ class StopRequested(BaseException):
 
     Not an `Exception`, so that a job's own ``except Exception`` does not swallow its stop.
     """
-
-
-def line_of(error: BaseException | None) -> str:
-    """Return *error* in one line, whatever its own ``__str__`` does."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  # a user's method may raise anything
-        text = "(its message cannot be shown)"
-
-    name = type(error).__name__
-    return f"{name}: {text}".splitlines()[0] if text else name

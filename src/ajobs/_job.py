@@ -19,13 +19,14 @@ import anyio
 
 from ._blocking import Wait, blocked, check_loop, current_subject
 from ._checks import command_of, count, one_of, seconds
-from ._errors import JobNotFinished, JobStopped, JobStuck, line_of
+from ._errors import JobNotFinished, JobStopped, JobStuck
 from ._log import Log, streams_of
 from ._loop import Loop
 from ._reading import Follower, KeepingReceipt, Readable, Receipt, save
 from ._records import Progress, Record, StateChange, Stream, aware
 from ._spec import JobOptions, JobSpec
 from ._state import TRANSITIONS, JobState, refuse_move
+from ._text import line_of
 from ._waiting import wait_until
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from enum import Enum, StrEnum
 from typing import Final, NoReturn
 
 from ._errors import InvalidTransition, JobAborted, StopRequested
+from ._text import line_of
 
 __all__ = ("JobState",)
 
@@ -96,7 +97,7 @@ def judge(
 
     # A base exception must not be raised at whoever waits for the job: there it would be
     # taken for that task's own cancellation or exit.
-    aborted = JobAborted(f"the job's code was ended by {type(own).__name__}: {own}")
+    aborted = JobAborted(f"the job's code was ended by {line_of(own)}")
     aborted.__cause__ = own
     return JobState.FAILED, aborted
 

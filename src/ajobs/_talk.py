@@ -16,6 +16,7 @@ from ._payload import NotLoadable, NotPicklable, dumps, loads, pack, unpack
 from ._place import Place
 from ._records import LOSSLESS, Stream
 from ._runner import Emit, LeftBehind
+from ._text import line_of
 from ._wire import Frame, Memory, Part, WireError, encode
 from ._worker.job import PRINTED
 
@@ -269,7 +270,7 @@ class Talk:
         # Raised in this process, the exit or the cancellation of another would be taken for
         # its own.
         if not isinstance(error, Exception | StopRequested):
-            aborted = JobAborted(f"the job's code was ended by {type(error).__name__}: {error}")
+            aborted = JobAborted(f"the job's code was ended by {line_of(error)}")
             aborted.__cause__ = error
             error = aborted
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ._job import Job
 from ._logs import logger
+from ._text import clean, line_of
 
 #: Unseen failures kept for the group at the end; the others are counted.
 KEPT_FAILURES = 1000
@@ -54,7 +55,7 @@ class UnseenFailures:
         """Note them on *ended_by*, which ends the session, and in the log."""
         for job in self._jobs:
             reason = job.unseen_reason
-            note = f"{job.label()} ({job.command}) had failed: {type(reason).__name__}: {reason}"
+            note = f"{job.label()} ({clean(job.command)}) had failed: {line_of(reason)}"
             ended_by.add_note(note)
             logger().error("%s", note)
 

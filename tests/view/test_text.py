@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ajobs._view.text import amount, cells, clean, clock, cut, cut_name, fitted, middle_out
+from ajobs._text import clean
+from ajobs._view.text import amount, cells, clock, cut, cut_name, fitted, middle_out
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
 
-from .._errors import ForeachErrors, ForeachTimeout, StopRequested, line_of
+from .._errors import ForeachErrors, ForeachTimeout, StopRequested
 from .._state import judge
+from .._text import line_of
 from .items import name_of
 
 #: How many errors are kept under ``on_error="continue"``; all are counted.

@@ -9,10 +9,10 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
-from .._errors import line_of
 from .._records import Progress
 from .._state import JobState
-from .text import GAP, cells, clean, clean_lines, cut, cut_name, fitted, middle_out, pad
+from .._text import clean, line_of
+from .text import GAP, cells, clean_lines, cut, cut_name, fitted, middle_out, pad
 
 COLUMNS = ("Id", "Name", "Kind", "State", "HasMoreData", "Location", "Command")
 

@@ -6,25 +6,12 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from .._text import clean
+
 ELLIPSIS = "..."
 
 #: Spaces between two columns of a table.
 GAP = 2
-
-
-def clean(text: str) -> str:
-    """Return *text* with everything escaped that could move a cursor or hide other text."""
-    if text.isprintable():
-        return text
-
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    if unicodedata.category(char) == "Zs":  # spaces of all widths: harmless
-        return " "
-
-    return char.encode("unicode_escape").decode("ascii")
 
 
 def clean_lines(text: str) -> list[str]:
