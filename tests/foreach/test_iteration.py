@@ -1,7 +1,9 @@
 """`async for` without a block: the session holds what the block would."""
 
+import errno
 import gc
 import logging
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
@@ -252,3 +254,37 @@ def test_iterator_outlives_its_loop(anyio_backend_name: str) -> None:
     iterators = [anyio.run(use, backend=anyio_backend_name)]
     iterators.clear()
     gc.collect()
+
+
+async def awaited(items: Any) -> None:
+    """Await *items*."""
+    await items
+
+
+async def entered(items: Any) -> None:
+    """Enter *items*."""
+    async with items:
+        pass
+
+
+async def iterated(items: Any) -> None:
+    """Iterate over *items* without a block."""
+    async for _ in items:
+        pass
+
+
+@pytest.mark.parametrize("use", [awaited, entered, iterated])
+async def test_no_place_for_the_items(use: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many open files are told to who iterates, and nobody waits for ever."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(os, "memfd_create", refuse, raising=False)
+    async with ajobs.Session():
+        items = ajobs.parallel_foreach([1], abs, runner="process")
+        with anyio.move_on_after(20) as scope, pytest.raises(OSError, match="too many open files"):
+            await use(items)
+
+        assert not scope.cancelled_caught
+        await anyio.lowlevel.checkpoint()

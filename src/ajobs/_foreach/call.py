@@ -99,8 +99,9 @@ class Foreach(ResultIterator[R]):
         loop = current_loop()
         loop.protect(Foreach, ResultIterator)  # the ways in: what they call is covered
         self._run = run = self._make_run(loop, is_streamed=is_streamed)
+        place = self._call.place(run)  # it may fail, and what is open has to be closed
         await loop.open()
-        run.start(self._call.place(run))
+        run.start(place)
         return run
 
     def _make_run(self, loop: Loop, *, is_streamed: bool) -> Run:

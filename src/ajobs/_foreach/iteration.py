@@ -97,8 +97,16 @@ class Hosting(Guest):
     async def live(self) -> None:
         run = self._run
         run.loop.protect(ResultIterator, HostedIterator)
+        try:
+            place = self._call.place(run)
+        except Exception as exc:  # noqa: BLE001  # such as too many open files: who iterates gets it
+            run.failures.end_with(exc)
+            run.finish()
+            self.has_ended.set()
+            return
+
         await run.loop.open()
-        run.start(self._call.place(run))
+        run.start(place)
         try:
             await self._closing.wait()
         finally:
