@@ -280,3 +280,21 @@ async def test_what_cannot_be_heard(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Programs, "_take", fail)
         with anyio.fail_after(20), pytest.raises(WorkerDied, match="MemoryError"):
             await sh(programs, "exit 0")
+
+
+async def test_fewer_at_once_where_there_is_no_room() -> None:
+    """Programs that the system has no room for wait until others have ended."""
+    codes: list[int] = []
+
+    async def run() -> None:
+        codes.append((await sh(programs, "sleep 0.01"))[0])
+
+    async with Programs() as programs:
+        await sh(programs, "exit 0")
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.prlimit(programs._child.pid, resource.RLIMIT_NOFILE, (16, hard))
+        async with anyio.create_task_group() as tasks:
+            for _ in range(30):
+                tasks.start_soon(run)
+
+    assert codes == [0] * 30

@@ -14,6 +14,7 @@ from __future__ import annotations
 # The C modules alone: what stands around them costs milliseconds.
 import _signal  # type: ignore[import-not-found]
 import _socket
+import errno
 import os
 import select
 import time
@@ -39,8 +40,8 @@ ERRORS_FILE = 4  #: So do its errors.
 #: Output up to this size goes with the message.
 SHORT = 1 << 15
 
-#: The error of a program that was to end before it was started.
-ECANCELED = 125
+#: What the system says when there is no room for one more program or file.
+_FULL = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 #: Between the arguments, which cannot hold it.
 ZERO = b"\0"
@@ -104,10 +105,7 @@ class Launcher:
                         return
 
                 self._collect()
-                while self._waiting and len(self._programs) < self._most:
-                    number = next(iter(self._waiting))
-                    self._start(number, self._waiting.pop(number))
-
+                self._start_waiting()
                 self._flush()
         except (BrokenPipeError, ConnectionResetError):
             pass
@@ -132,7 +130,9 @@ class Launcher:
                 # Started when there is room: it may wait here, so that nobody waits for it.
                 self._waiting[number] = self._asked[at + ASK.size : end].split(ZERO)
             elif self._waiting.pop(number, None):
-                self._unsent.append(TELL.pack(number, ECANCELED, FAILED, time.time(), 0, 0, 0))
+                self._unsent.append(
+                    TELL.pack(number, errno.ECANCELED, FAILED, time.time(), 0, 0, 0)
+                )
             elif number in self._groups:
                 _signal_group(self._groups[number], signal)
 
@@ -141,21 +141,36 @@ class Launcher:
         self._asked = self._asked[at:]
         return bool(data)
 
-    def _start(self, number: int, argv: list[bytes]) -> None:
+    def _start_waiting(self) -> None:
+        """Start what waits, as far as there is room."""
+        while self._waiting and len(self._programs) < self._most:
+            number = next(iter(self._waiting))
+            if not self._start(number, self._waiting[number]):
+                return
+
+            del self._waiting[number]
+
+    def _start(self, number: int, argv: list[bytes]) -> bool:
+        """Start a program; False if another one has to end before."""
         files: list[int] = []
         began, clock = time.time(), time.perf_counter()
         try:
-            files += [self._file(), self._file()]
+            files.append(self._file())
+            files.append(self._file())
             pid = self._spawn(argv, files)
         except OSError as error:
             for file in files:
                 os.close(file)
 
+            if self._programs and error.errno in _FULL:
+                return False
+
             self._unsent.append(TELL.pack(number, error.errno or 0, FAILED, began, 0, 0, 0))
-            return
+            return True
 
         self._programs[pid] = _Program(number, (files[0], files[1]), began, clock)
         self._groups[number] = pid
+        return True
 
     def _spawn(self, argv: list[bytes], files: list[int]) -> int:
         name = argv[0]
