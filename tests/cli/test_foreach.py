@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ajobs.cli import main
-from ajobs.cli._foreach import bar, halt
+from ajobs.cli._foreach import bar, halt, joblog
 from ajobs.cli._foreach.template import Template
 from tests.runners.helpers import gone_within
 
@@ -173,6 +173,7 @@ def test_what_it_does(
         (["--halt", "maybe", "echo", ":::", "a"], "invalid value for '--halt': 'maybe' is no rule"),
         (["--joblog", "work_of_foreach.py", "--resume", "echo", ":::", "a"], "is no job log"),
         (["--runner", "thread", "echo", ":::", "a"], "--runner is for functions only"),
+        (["--timeout", "nan", "echo", ":::", "a"], "'nan' is no number of seconds"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -191,6 +192,24 @@ def test_retries_of_a_command(place: Path, capfd: pytest.CaptureFixture[str]) ->
 
     assert foreach("--retries", "5", "sh", "-c", script, ":::", "x") == 0
     assert capfd.readouterr().out.strip() == "3"
+
+
+def test_job_log_that_is_none(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A line that is not ours is told before anything runs."""
+    (place / "log").write_text(f"{joblog.HEADER}not\ta\tline\n")
+
+    assert foreach("--joblog", "log", "--resume", "echo", ":::", "a") == 2
+    assert "log is no job log: name another file" in capfd.readouterr().err
+
+
+def test_resume_with_odd_items(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What stands in an item does not break the lines of the log."""
+    again = ["--joblog", "log", "--resume", "true", ":::", "a\rb", "a\nb", "\t", "\udcff", "\x85"]
+    assert foreach(*again) == 0
+    size = (place / "log").stat().st_size
+
+    assert foreach(*again) == 0
+    assert (place / "log").stat().st_size == size
 
 
 def test_job_log_and_resume(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

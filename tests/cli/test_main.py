@@ -252,6 +252,27 @@ def test_second_signal(backend: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("redirection", "status", "out", "err"),
+    [
+        ("<&-", 0, "", ""),
+        (">&-", 1, "", "standard output is closed"),
+        ("2>&-", 0, "", ""),
+    ],
+)
+def test_closed_streams(redirection: str, status: int, out: str, err: str) -> None:
+    """A standard stream that is closed is empty, and none of our files gets its number."""
+    line = f"{sys.executable} -m ajobs run -- sh -c 'cat; echo lost >&2' {redirection}"
+    done = subprocess.run(
+        ["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == status
+    assert done.stdout == out
+    assert err in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_as_a_module() -> None:
     """``python -m ajobs`` is the same command, and passes the status on."""
     ended = run("no-such-command")

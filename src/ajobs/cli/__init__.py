@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ``ajobs --help`` lists them all.
     """
     try:
+        _open_closed()
         return _dispatch(sys.argv[1:] if argv is None else list(argv))
     except KeyboardInterrupt:
         _say("interrupted; the jobs have been stopped")
@@ -49,6 +50,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         _lead_nowhere()
         _say(str(error))
         return Status.FAILURE
+
+
+def _open_closed() -> None:
+    """Let standard streams that are closed lead nowhere, lest a file of ours gets their number."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number
+
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+
+    if sys.stdout is None:
+        raise Problem("standard output is closed: send it to /dev/null if nobody wants it")
 
 
 def _dispatch(argv: list[str]) -> int:

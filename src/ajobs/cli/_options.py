@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import rich_click as click
 from click.shell_completion import CompletionItem
 
-__all__ = ("WORDS", "backend_option")
+__all__ = ("SECONDS", "WORDS", "backend_option")
 
 
 class Words(click.ParamType[Any]):
@@ -22,7 +23,20 @@ class Words(click.ParamType[Any]):
         return [CompletionItem(incomplete, type="file")]
 
 
+class Seconds(click.FloatRange):
+    """A time limit."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return *value* as a number; click takes NaN for one that is in range."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+
+        return number
+
+
 WORDS = Words()
+SECONDS = Seconds(min=0, min_open=True)
 
 backend_option = click.option(
     "--backend",

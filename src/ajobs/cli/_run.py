@@ -15,7 +15,7 @@ import rich_click as click
 from .. import Job, JobTimeout, Record, Session, Stream, WorkerDied
 from ._ends import Problem, Status, died_of
 from ._input import chunks
-from ._options import WORDS, backend_option
+from ._options import SECONDS, WORDS, backend_option
 from ._signals import run_until_signal
 from ._targets import is_function, load_function
 from ._terminal import Printer, as_bytes, json_line
@@ -67,7 +67,7 @@ class RunCommand(click.RichCommand):
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     metavar="SECONDS",
     help="Stop it after so long, with status 124.",
 )

@@ -13,7 +13,7 @@ import rich_click as click
 
 from ..._worker.launch import find_program
 from .._ends import Problem, Status
-from .._options import WORDS, backend_option
+from .._options import SECONDS, WORDS, backend_option
 from .._signals import run_until_signal
 from .._targets import is_function, load_function
 from .bar import Bar
@@ -78,7 +78,7 @@ def cpus() -> int:
 @click.option("--dry-run", is_flag=True, help="Print what would be run.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     metavar="SECONDS",
     help="End an item that runs longer; it has failed.",
 )

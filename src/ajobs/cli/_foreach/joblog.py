@@ -42,19 +42,20 @@ def finished(path: Path, *, failed_too: bool) -> set[int]:
         Problem: The file is no job log.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        # As bytes: reading as text takes a carriage return for the end of a line.
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return set()
 
     head, _, rest = text.partition("\n")
-    if f"{head}\n" != HEADER and text:
+    # A last line without its end was cut off, and its item runs again.
+    entries = [entry.split("\t") for entry in rest.split("\n")[:-1]]
+    if text and (f"{head}\n" != HEADER or not all(one[0].isdecimal() for one in entries)):
         raise Problem(f"{path} is no job log: name another file", Status.USAGE)
 
     last: dict[int, bool] = {}
-    # A last line without its end was cut off, and its item runs again.
-    for entry in rest.split("\n")[:-1]:
-        fields = entry.split("\t")
-        last[int(fields[0])] = fields[6:8] == ["0", "0"]
+    for seq, *fields in entries:
+        last[int(seq)] = fields[5:7] == ["0", "0"]
 
     return {seq for seq, succeeded in last.items() if succeeded or failed_too}
 
