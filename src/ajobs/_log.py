@@ -249,8 +249,9 @@ class Log:
         """Take the records of *streams*, oldest first, at most *most* of them."""
         with self._lock:
             if most is None:
-                taken = self._ordered(self._held.pop(stream, ()) for stream in streams)
-                self.unread -= sum(1 for entry in taken if entry[2] in _LOSSLESS)
+                held = [(stream, self._held.pop(stream, ())) for stream in streams]
+                taken = self._ordered(entries for _, entries in held)
+                self.unread -= sum(len(each) for stream, each in held if stream in _LOSSLESS)
             else:
                 taken = []
                 while len(taken) < most and (entry := self._pop(streams)) is not None:

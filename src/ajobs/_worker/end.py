@@ -20,6 +20,7 @@ from .tails import Tails
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import TracebackType
     from typing import Any
 
@@ -173,12 +174,19 @@ class FarEnd(ABC):
 
 def _write_all(job: FarJob, generator: Any) -> object:
     """Give each value of *generator* as output; return what it returns."""
+    result: object = None
+
+    # A loop over a generator costs less than calls of its `__next__`, but drops its result.
+    def values() -> Generator[object, None, None]:
+        nonlocal result
+        result = yield from generator
+
     try:
-        job.write_all(generator.__next__)
-    except StopIteration as end:
-        return end.value
+        job.write_all(values())
     finally:
         generator.close()
+
+    return result
 
 
 def _value(value: object) -> list[Part]:

@@ -11,11 +11,11 @@ from collections import deque
 
 from .._payload import ATOMS, NotPicklable, pack, unpack
 from .._wire import BEGUN, CREDIT, ITEM, NO_ITEM, STOP, WANT, Frame, Part, encode
-from .records import MOST_BYTES, STOP_DUE, Outgoing
+from .records import MOST_BYTES, NO_VALUE, Outgoing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
     from types import FrameType
     from typing import Any, NoReturn
 
@@ -134,15 +134,18 @@ class FarJob:
 
         return _WRITTEN
 
-    def write_all(self, step: Callable[[], object]) -> NoReturn:
-        """Write what *step* returns, as output, again and again, until it raises."""
+    def write_all(self, values: Iterator[object]) -> None:
+        """Write *values*, as output."""
         outgoing = self._outgoing
-        while True:
-            value = step() if self._credit is not None else outgoing.add_numbers(step)
-            if value is STOP_DUE:
-                self._raise_due_stop()
-            else:
+        if self._credit is not None:
+            for value in values:
                 self.write("output", value)
+        else:
+            while (value := outgoing.add_numbers(values)) is not NO_VALUE:
+                self.write("output", value)
+
+        if outgoing.is_stop_due:
+            self._raise_due_stop()
 
     def text(self, stream: str, line: str) -> None:
         """Write a line that was printed: an error one does not set `Job.had_errors`."""
