@@ -320,7 +320,8 @@ class Engine(Keeper):
         if run.begun is None and error is None:
             run.begin()
 
-        if run.has_extras:
+        run.is_closed = True  # also for a thread that begins to wait only now
+        if run.has_extras or run.job._log is not None:
             run.close()
 
         if run.job._options.input is not None:

@@ -50,6 +50,7 @@ class Log:
         "_held",
         "_lock",
         "_readers",
+        "_returned",
         "_room_waiters",
         "_seq",
         "dropped",
@@ -69,6 +70,8 @@ class Log:
         self.dropped: Counter[Stream] = Counter()
         self.progress: dict[int, Progress] = {}
         self.warn_at = MANY
+        #: How far beyond the limit a reader that gave up has brought what is unread.
+        self._returned = 0
         self._held: dict[Stream, deque[Entry]] = {}
         self._seq = 0
         self._lock = threading.Lock()
@@ -155,8 +158,15 @@ class Log:
         return self.limit is not None and self.unread > self.limit
 
     def check_room(self, times: int = 1) -> None:
-        """Raise unless one more record keeps within *times* the limit."""
-        if self.limit is not None and self.unread >= times * self.limit:
+        """Raise unless one more record keeps within *times* the limit.
+
+        Who is to wait for room may write as much in one go whatever readers have put back.
+        """
+        if self.limit is None:
+            return
+
+        most = times * self.limit + (self._returned if times > 1 else 0)
+        if self.unread >= most:
             raise OutputLimitExceeded(
                 f"{self.unread} output, error and warning records are unread and "
                 f"output_limit is {self.limit}: receive them while the job runs, or await "
@@ -273,6 +283,9 @@ class Log:
                     held.popleft()
                     self.dropped[stream] += 1
 
+            if self.limit is not None:
+                self._returned = max(0, self.unread - self.limit)
+
     def peek(self, streams: Streams) -> list[Entry]:
         """Return the held records of *streams*, oldest first, and leave them."""
         with self._lock:
@@ -323,6 +336,9 @@ class Log:
         return min(heads)[1] if heads else None
 
     def _made_room(self) -> None:
+        if self._returned and not self.is_over:
+            self._returned = 0
+
         if self._room_waiters and not self.is_over:
             self.wake_writers()
 

@@ -87,7 +87,7 @@ class JobRun(JobContext, Blockable):
     counts: bool = True
     has_extras: bool = False
     is_over: bool = False
-    _is_closed: bool = False
+    is_closed: bool = False
     _blocks: int = 0
     _waits: tuple[Wait, ...] = ()
     _input: JobInput | None = None
@@ -117,7 +117,7 @@ class JobRun(JobContext, Blockable):
 
     def begin(self) -> None:
         """Note that the code begins: the job has its place."""
-        if self.begun is not None or self._is_closed:
+        if self.begun is not None or self.is_closed:
             return
 
         self.begun = time.time()
@@ -183,8 +183,12 @@ class JobRun(JobContext, Blockable):
         self.job.tell_stuck()
 
     def close(self) -> None:
-        """Let go of everything: the code has ended."""
-        self._is_closed = True
+        """Let go of everything: the code has ended, or nobody hears of its end any more."""
+        self.is_closed = True
+        log = self.job._log
+        if log is not None and log.has_room_waiters:
+            log.wake_writers()
+
         if self._timer is not None:
             self._timer.cancel()
 
@@ -399,7 +403,7 @@ class JobRun(JobContext, Blockable):
             loop.call_soon(self._end_room_wait)
 
     def _check_may_wait(self, log: Log) -> None:
-        if self.demand is not None:
+        if self.stop_requested():
             raise StopRequested("the job was asked to stop while it waited for room")
 
         if self._owner.is_draining and not log.has_readers:
@@ -443,8 +447,8 @@ class JobRun(JobContext, Blockable):
             self._end_room_wait()
 
     def stop_requested(self) -> bool:
-        """Tell whether the job was told to end."""
-        return self.demand is not None
+        """Tell whether the job was told to end, or has ended without this code."""
+        return self.demand is not None or self.is_closed
 
     def job_input(self) -> InputReader:
         """Return a reader of the job's input."""
@@ -536,7 +540,7 @@ class JobRun(JobContext, Blockable):
 
     def block(self, wait: Wait | None) -> None:
         """Show that the code waits."""
-        if self._is_closed:
+        if self.is_closed:
             return
 
         self.has_extras = True
@@ -553,7 +557,7 @@ class JobRun(JobContext, Blockable):
 
     def unblock(self, wait: Wait | None) -> None:
         """Show that the wait is over. The code goes on at once, whatever the throttle says."""
-        if self._is_closed:
+        if self.is_closed:
             return
 
         self._blocks -= 1

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import errno
 import logging
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,10 +25,12 @@ from anyio.lowlevel import checkpoint
 import ajobs
 from ajobs._child import Child
 from ajobs._engine import Engine
+from ajobs._log import Log
 from ajobs._place import Rules
 from ajobs._pool import Pool
 from tests import support
-from tests.support import Gate, fail, forever
+from tests.conftest import footprint, left_since
+from tests.support import Gate, fail, forever, reach
 
 
 async def test_a_follower_of_the_session_that_was_left_does_not_count_as_a_waiter(
@@ -260,3 +267,146 @@ async def test_a_child_is_waited_for_even_if_the_system_cannot_watch_it() -> Non
 
     assert child.is_reaped
     assert child.returncode == -signal.SIGKILL
+
+
+async def wait_as_task(gate: Gate) -> None:
+    """Write three, and after *gate* one more, waiting for room each time."""
+    await support.write(1, 2, 3)
+    await gate.wait()
+    await support.write(4)
+
+
+async def test_what_a_reader_puts_back_fails_no_writer_that_waits_for_room() -> None:
+    """Back in front, it was more than twice the limit, and the next record was refused."""
+    async with ajobs.Session() as jobs, anyio.create_task_group() as readers:
+        gate = Gate()
+        job = jobs.start(wait_as_task, gate, output_limit=1)
+
+        async def read() -> None:
+            await job.receive()
+
+        readers.start_soon(read)
+        while not gate.arrived:
+            await checkpoint()
+
+        readers.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            while job.open_log().unread < 3:
+                await checkpoint()
+
+            gate.open()
+            while job.open_log().unread < 4 and not job.is_finished:
+                await checkpoint()
+
+            assert await job.receive() == [1, 2, 3, 4]
+
+
+def write_four() -> None:
+    """Write one."""
+    ajobs.write_output(4)
+
+
+async def test_what_a_reader_puts_back_fails_no_thread_that_has_waited_for_room() -> None:
+    """The same between a thread's look and its writing."""
+    taken: list[Any] = []
+
+    def put_back(log: Log, times: int = 1) -> None:
+        log.put_back(taken)
+        taken.clear()
+        check_room(log, times)
+
+    check_room = Log.check_room
+    async with ajobs.Session() as jobs:
+        job = jobs.start(write_four, output_limit=1)
+        log = job.open_log()
+        log.extend((0.0, ajobs.Stream.OUTPUT, number) for number in (1, 2, 3))
+        taken += log.take((ajobs.Stream.OUTPUT,))
+        with patch.object(Log, "check_room", put_back):
+            assert await job.receive() == [1, 2, 3, 4]
+
+
+async def wait_badly(waits: Callable[[], bool], call: Callable[[], Any], **_: object) -> Any:
+    """Run *call* in a thread, and fail as soon as that *waits*."""
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(call,))
+    thread.start()
+    while not waits():
+        await checkpoint()
+
+    raise OSError(errno.EMFILE, "no descriptor for the wait")
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+async def test_a_failed_wait_for_a_thread_gives_its_place_back_once(is_early: bool) -> None:
+    """The thread waited for room for ever, and its place was given away twice."""
+    threads = threading.active_count()
+    async with ajobs.Session(throttle=1, failures="keep") as jobs:
+        job = jobs.start(write_two, output_limit=1)
+        log = job.open_log()
+
+        def waits() -> bool:
+            return log.has_room_waiters and (is_early or job.state == "Blocked")
+
+        with patch("anyio.to_thread.run_sync", partial(wait_badly, waits)):
+            await job.wait()
+
+        assert isinstance(job.reason, OSError)
+        while threading.active_count() > threads:
+            await checkpoint()
+
+        gate = Gate()
+        first, second = jobs.start(gate.wait), jobs.start(gate.wait)
+        while not gate.arrived:
+            await checkpoint()
+
+        await anyio.wait_all_tasks_blocked()
+        assert [first.state, second.state] == ["Running", "NotStarted"]
+        gate.open()
+
+
+def write_two() -> None:
+    """Write more than there is room for."""
+    ajobs.write_output(1)
+    ajobs.write_output(2)
+
+
+def read_one() -> None:
+    """Read what never comes."""
+    next(iter(ajobs.job_input()))
+
+
+async def never() -> AsyncIterator[int]:
+    """Give nothing."""
+    await forever()
+    yield 1
+
+
+def look_for_a_stop() -> None:
+    """Do nothing until told to."""
+    while not ajobs.stop_requested():
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+@pytest.mark.parametrize("work", [write_two, read_one, look_for_a_stop, forever])
+def test_a_thread_hears_of_it_when_all_tasks_are_cancelled(
+    work: Callable[[], Any], is_told: bool
+) -> None:
+    """It waited for room, for input or for a stop, and nobody was left to tell it."""
+    before, threads = footprint(), threading.active_count()
+
+    async def main() -> None:
+        async with ajobs.Session(failures="keep") as jobs:
+            given: Any = {"input": never()} if work is read_one else {}
+            job: Any = jobs.start(work, runner="thread", output_limit=1, **given)
+            await reach(job, "Running" if work in {look_for_a_stop, forever} else "Blocked")
+            while threading.active_count() == threads:
+                await checkpoint()
+
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                if is_told or "session" not in task.get_name():
+                    task.cancel()
+
+            await job.wait()
+
+    asyncio.run(main())
+    assert left_since(before) == []

@@ -71,9 +71,7 @@ class ThreadRunner(Runner):
             emit.on_stop(call.stop)
             with CancelScope(shield=True) as left:
                 emit.on_leave(left.cancel)
-                value, error = await to_thread.run_sync(
-                    call, abandon_on_cancel=True, limiter=CapacityLimiter(1)
-                )
+                value, error = await _in_thread(call)
                 if error is None:
                     return value
 
@@ -99,6 +97,15 @@ class ThreadRunner(Runner):
             self._initialized.is_done = True
 
 
+async def _in_thread(call: _Call) -> tuple[Any, BaseException | None]:
+    try:
+        return await to_thread.run_sync(call, abandon_on_cancel=True, limiter=CapacityLimiter(1))
+    except BaseException:
+        # Cancelled by asyncio itself, which no shield holds off: nobody will ask it again.
+        call.stop()
+        raise
+
+
 class _Call:
     """What the thread calls; it knows its end even when nobody waits for it any more."""
 
@@ -110,6 +117,7 @@ class _Call:
         self._end: tuple[Any, BaseException | None] | None = None
         self._on_end: Callable[[Any, BaseException | None], object] | None = None
         self._cancel: Callable[[], object] | None = None
+        self._is_stopped = False
 
     def __call__(self) -> tuple[Any, BaseException | None]:
         """Run the job; return its end, since not every exception passes through a future."""
@@ -151,7 +159,7 @@ class _Call:
     async def _run_async(self, spec: JobSpec) -> Any:
         with CancelScope() as scope:
             self._cancel = partial(current_loop().call_soon, scope.cancel)
-            if stop_requested():
+            if self._is_stopped or stop_requested():
                 scope.cancel()
 
             try:
@@ -164,6 +172,7 @@ class _Call:
 
     def stop(self) -> None:
         """Pass the stop of the job on to its loop, if it has one. On the session's loop."""
+        self._is_stopped = True
         cancel = self._cancel
         if cancel is not None:
             cancel()
