@@ -75,7 +75,7 @@ def packed_spec(spec: JobSpec, cwd: str | None, variables: Variables) -> JobSpec
         raise PayloadError(describe_failure(fn, spec.args, exc)) from exc.__cause__
 
     cwd = cwd or os.getcwd()  # noqa: PTH109  # a path object costs as much as the rest
-    return spec._replace(args=(Call(packed, cwd, _is_async(fn)),))
+    return JobSpec(fn, (Call(packed, cwd, _is_async(fn)),), spec.options, spec.command)
 
 
 def packed_initializer(

@@ -64,7 +64,12 @@ class Place(ABC):
 
         It belongs to no other job.
         """
-        for fd in self.poll.ready():
+        ready = self.poll.ready()
+        if not ready:
+            # Its end would show there: asking the system for it takes as long again.
+            return not self.link.is_over
+
+        for fd in ready:
             if fd in self.printed:
                 self.poll.read(fd)
             elif fd == self.link.fileno():

@@ -35,10 +35,12 @@ class Printed:
         self._poll = poll
         self._streams = streams
         self._lines: deque[tuple[Stream, str | bytes]] = deque()
+        self._has_read = False
 
     def go_to(self, emit: Emit) -> None:
         """Send from here on to another job; nothing of the last one is held."""
         self._emit = emit
+        self._has_read = False
         self.last_errors.clear()
         self._lines.clear()
 
@@ -49,6 +51,7 @@ class Printed:
     def read(self, fd: int) -> bool:
         """Read what is there and pass it on as far as there is room; False if nothing is."""
         data = self._poll.read(fd)
+        self._has_read = True
         stream, cutter = self._streams[fd]
         self._take(stream, cutter.feed(data))
         self.pass_on()
@@ -79,10 +82,10 @@ class Printed:
             may_wait: Whether to wait for room. A job that is being stopped does not: nobody
                 may be left to make any.
         """
-        for fd in self._poll.ready():
-            for _ in range(chunks if fd in self._streams else 0):
-                if not self.read(fd):
-                    break
+        self._read_rest(chunks)
+        if not self._has_read:
+            # Most jobs print nothing.
+            return
 
         for stream, cutter in self._streams.values():
             if not cutter.is_between:
@@ -95,3 +98,9 @@ class Printed:
         while self._lines and may_wait:
             await self._emit.room()
             self.pass_on()
+
+    def _read_rest(self, chunks: int) -> None:
+        for fd in self._poll.ready():
+            for _ in range(chunks if fd in self._streams else 0):
+                if not self.read(fd):
+                    break

@@ -203,7 +203,9 @@ class Decoder:
         yield from self._greeting()
         while True:
             self._is_between = True
-            yield from self._wait_for(_HEAD_SIZE)
+            while self._end - self._start < _HEAD_SIZE:
+                yield
+
             self._is_between = False
             frame = yield from self._frame()
             self._done.append(frame)
@@ -230,7 +232,9 @@ class Decoder:
 
     def _part(self, size: int) -> Generator[None, None, Memory]:
         if size <= _SMALL:
-            yield from self._wait_for(size)
+            while self._end - self._start < size:
+                yield
+
             return self._cut(size)
 
         part = _memory(size)
@@ -241,10 +245,6 @@ class Decoder:
             yield
 
         return part
-
-    def _wait_for(self, size: int) -> Generator[None, None, None]:
-        while self._end - self._start < size:
-            yield
 
     def _cut(self, size: int) -> bytearray:
         start = self._start
