@@ -5,6 +5,7 @@ import gc
 import inspect
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -14,6 +15,10 @@ from contextlib import suppress
 import anyio
 import pytest
 import trio
+
+# Shells start what runs in the background with SIGINT ignored, and Python leaves it so: a test
+# that interrupts itself would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PATIENCE = 0.5  # seconds that a thread, a child or a task may take to end after its test
 
