@@ -21,6 +21,8 @@ import pytest
 
 import ajobs
 from ajobs import blocking
+from ajobs._hosted import HostedSession
+from ajobs._reading import Receipt
 from ajobs.blocking._bridge import Bridge
 from tests.support import Deaf, count_from, give
 
@@ -643,9 +645,59 @@ def test_start_foreach(jobs: blocking.Session) -> None:
     while len(job.children) < 2:
         time.sleep(0.001)
 
+    assert (3, 2, 0) == (job.counts.total, job.counts.running, job.counts.completed)
+    assert 3 == job.progress[0].total
+    assert job.counts.text() in job.status_message
+    assert all(isinstance(one, blocking.ForeachJob) for one in (jobs[job.id], *jobs, *jobs.get()))
     first, _ = job.children
     assert first.name == "item 0: 1"
     is_open.set()
     assert sorted(job.receive()) == [1, 2, 3]
     assert first.result() == 1
     assert job.children == ()
+    assert (3, 0) == (job.counts.completed, job.counts.running)
+
+
+#: What has another name here, and what is not for callers but for the parts of the package.
+ELSEWHERE = {
+    "Session": {
+        "aclose": "close",
+        "open": "open_session",
+        "loop": "inner: a session here has a loop that its user does not see",
+        "refuse_own_job": "inner: asked by close",
+        "take_in": "inner: for parallel_foreach",
+        **dict.fromkeys(("interrupted", "job_drained", "job_ended", "job_seen"), "inner: engine"),
+    },
+    "Job": {
+        **dict.fromkeys(("loop", "options", "runner", "run", "waits", "label"), "inner: spec"),
+        **dict.fromkeys(("begin_seconds", "end_seconds", "queued_seconds"), "inner: views"),
+        **dict.fromkeys(("unseen_reason", "unseen_traceback", "is_spent"), "inner: views"),
+        **dict.fromkeys(("move", "finish", "break_off", "take_up", "tell_stuck"), "inner: engine"),
+        **dict.fromkeys(("forget_input", "tell_readers", "open_log", "taken"), "inner: engine"),
+        **dict.fromkeys(("watch", "unwatch", "watchers", "is_watched"), "inner: waits"),
+        **dict.fromkeys(("failure", "is_awaited", "value_known"), "inner: waits"),
+        **dict.fromkeys(("stopped", "tell_to_stop"), "inner: stop"),
+    },
+    "Receipt": {
+        **dict.fromkeys(("receive", "receive_nowait", "aclose"), "for value in job.receive()"),
+        **dict.fromkeys(("extra", "extra_attributes"), "of anyio's streams"),
+        **dict.fromkeys(
+            ("attach", "log", "next", "next_nowait", "next_in_burst"), "inner: reading"
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "name"),
+    [
+        (HostedSession, blocking.Session, "Session"),
+        (ajobs.Job, blocking.Job, "Job"),
+        (ajobs.ForeachJob, blocking.ForeachJob, "Job"),
+        (Receipt, blocking.Receipt, "Receipt"),
+    ],
+)
+def test_every_name_has_its_counterpart(there: type, here: type, name: str) -> None:
+    """What async code can ask for is here, or the table says why not; the table has no more."""
+    missing = {one for one in dir(there) if not one.startswith("_") and not hasattr(here, one)}
+    assert missing == set(ELSEWHERE[name])

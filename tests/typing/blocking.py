@@ -19,6 +19,8 @@ def start(jobs: blocking.Session) -> None:
     assert_type(jobs.start(async_generator, 1), blocking.Job[None])
     assert_type(jobs.start_command(["true"], check=False), blocking.Job[int])
     assert_type(jobs.start_script("a.py", "-v", name="n"), blocking.Job[int])
+    assert_type(jobs.start_foreach([1], str, throttle=2).counts.running, int)
+    jobs.start_foreach([1], str, colour="red")  # type: ignore[call-arg]  # no such option
 
     jobs.start(coroutine, "x")  # type: ignore[arg-type]  # an argument of the wrong type
     jobs.start(no_arguments, 1)  # type: ignore[arg-type]  # one too many

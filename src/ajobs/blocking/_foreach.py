@@ -8,22 +8,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
+from functools import wraps
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from anyio import WouldBlock
 
 from .._foreach.call import Foreach as AsyncForeach
 from .._foreach.call import ForeachOptions, Items, parallel_foreach
 from .._foreach.iteration import HostedIterator
+from .._foreach.job import ForeachJob as AsyncForeachJob
 from .._foreach.results import Outcome
 from .._guests import current_host
 from .._session import Session as AsyncSession
 from ._bridge import Bridge
-from ._job import Each
+from ._job import Each, ForeachJob
 
 T = TypeVar("T")
 R = TypeVar("R")
+P = ParamSpec("P")
 
 #: Most results that come over in one go.
 MANY = 1000
@@ -101,7 +104,20 @@ class Foreach(Generic[R]):
         return repr(self._foreach)
 
 
-class ForeachVerb:
+def _starting(
+    verb: Callable[Concatenate[AsyncSession, P], AsyncForeachJob],
+) -> Callable[Concatenate[ForeachVerbs, P], ForeachJob]:
+    """Make the verb of a session here, with the arguments of the async session's."""
+
+    @wraps(verb)
+    def start(self: ForeachVerbs, /, *args: P.args, **kwargs: P.kwargs) -> ForeachJob:
+        job = self._bridge.call(lambda: verb(self._session, *args, **kwargs))
+        return ForeachJob(job, self._bridge)
+
+    return start
+
+
+class ForeachVerbs:
     """What a session does with many items."""
 
     _session: AsyncSession
@@ -109,6 +125,8 @@ class ForeachVerb:
     @property
     def _bridge(self) -> Bridge:
         raise NotImplementedError
+
+    start_foreach = _starting(AsyncSession.start_foreach)
 
     @overload
     def parallel_foreach(

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar, overload
 from .._job import Job as AsyncJob
 from .._table import JobList as AsyncJobList
 from ._bridge import Bridge
-from ._job import Job
+from ._job import Job, handle
 from ._seen import Seen
 
 T = TypeVar("T")
@@ -36,9 +36,9 @@ class Handles(Sequence[Job[T]]):
     def __getitem__(self, index: slice) -> list[Job[T]]: ...
     def __getitem__(self, index: int | slice) -> Job[T] | list[Job[T]]:
         if isinstance(index, slice):
-            return [Job(job, self._bridge) for job in self.behind[index]]
+            return [handle(job, self._bridge) for job in self.behind[index]]
 
-        return Job(self.behind[index], self._bridge)
+        return handle(self.behind[index], self._bridge)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)

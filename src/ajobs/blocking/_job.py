@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
 
 from anyio import EndOfStream, WouldBlock
 
+from .._foreach.job import ForeachJob as AsyncForeachJob
 from .._job import Job as AsyncJob
 from .._job import StreamsAsked
 from .._reading import Receipt as AsyncReceipt
@@ -23,6 +24,8 @@ from ._seen import Seen
 if TYPE_CHECKING:
     import uuid
     from datetime import datetime
+
+    from .._foreach.counts import ForeachCounts
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -98,7 +101,7 @@ class Job(Seen, Generic[T_co]):
     def children(self) -> tuple[Job[Any], ...]:
         """The jobs that are parts of this one; empty for all but groups."""
         children = self._bridge.call(lambda: self.behind.children)
-        return tuple(Job(child, self._bridge) for child in children)
+        return tuple(handle(child, self._bridge) for child in children)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self.behind is other.behind
@@ -209,6 +212,39 @@ class Job(Seen, Generic[T_co]):
         See `ajobs.Job.save`.
         """
         self._bridge.run(lambda: self.behind.save(path, stream, format, append))
+
+
+class ForeachJob(Job[None]):
+    """A handle on what `Session.start_foreach` gives: an `ajobs.ForeachJob`."""
+
+    __slots__ = ()
+    behind: AsyncForeachJob
+
+    # All of these look at the items that run, which only the loop's thread may do.
+
+    @property
+    def counts(self) -> ForeachCounts:
+        """How many items there are, have ended, run, and how fast they end."""
+        return self._bridge.call(lambda: self.behind.counts)
+
+    @property
+    def progress(self) -> tuple[Progress, ...]:  # type: ignore[override]  # a descriptor there
+        """How far its items are, and below that the progress that they write themselves."""
+        return self._bridge.call(lambda: self.behind.progress)
+
+    @property
+    def status_message(self) -> str:  # type: ignore[override]  # as above
+        """One line on where it stands: while it runs how far it is, after a stop what is left."""
+        return self._bridge.call(lambda: self.behind.status_message)
+
+
+@overload
+def handle(job: AsyncForeachJob, bridge: Bridge) -> ForeachJob: ...
+@overload
+def handle(job: AsyncJob[T], bridge: Bridge) -> Job[T]: ...
+def handle(job: AsyncJob[Any], bridge: Bridge) -> Job[Any]:
+    """Return a handle on *job*, of the class that shows all of it."""
+    return (ForeachJob if isinstance(job, AsyncForeachJob) else Job)(job, bridge)
 
 
 async def _ended(job: AsyncJob[Any], timeout: float | None) -> None:

@@ -36,10 +36,10 @@ from .._session import current_session
 from .._state import JobState
 from .._waiting import WaitResult, as_completed, wait_all, wait_any
 from ._bridge import Bridge, refuse_here
-from ._foreach import ForeachVerb
+from ._foreach import ForeachVerbs
 from ._handles import Handles, JobList, Jobs, behind
 from ._host import Host
-from ._job import Each, Job
+from ._job import Each, Job, handle
 from ._seen import Seen
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ def _starting(
     @wraps(verb)
     def start(self: SessionView, /, *args: P.args, **kwargs: P.kwargs) -> Job[T]:
         job = self._bridge.call(lambda: verb(self._session, *args, **kwargs))
-        return Job(job, self._bridge)
+        return handle(job, self._bridge)
 
     return start
 
 
-class SessionView(Seen, ForeachVerb):
+class SessionView(Seen, ForeachVerbs):
     """The verbs of a session, for threads. `current` and `Session` make it.
 
     Any number of threads may use it at once. Every call that waits can be left with Ctrl-C,
@@ -138,11 +138,10 @@ class SessionView(Seen, ForeachVerb):
         is a plain iterable is pulled on the loop's thread.
         """
         start = partial(self._session.start, fn, *args, **options)
-        return Job(self._bridge.call(start), self._bridge)
+        return handle(self._bridge.call(start), self._bridge)
 
     start_command = _starting(AsyncSession.start_command)
     start_script = _starting(AsyncSession.start_script)
-    start_foreach = _starting(AsyncSession.start_foreach)
 
     @property
     def throttle(self) -> float:
@@ -169,11 +168,11 @@ class SessionView(Seen, ForeachVerb):
         Raises:
             JobNotFound: None has it, or several have this name.
         """
-        return Job(self._bridge.call(lambda: self._session[key]), self._bridge)
+        return handle(self._bridge.call(lambda: self._session[key]), self._bridge)
 
     def __iter__(self) -> Iterator[Job[Any]]:
         """Iterate over a snapshot of the jobs, in id order."""
-        return (Job(job, self._bridge) for job in self._session)
+        return (handle(job, self._bridge) for job in self._session)
 
     def __len__(self) -> int:
         """Return how many jobs are in the table."""
@@ -224,7 +223,7 @@ class SessionView(Seen, ForeachVerb):
         get = partial(
             self._session.get, name, id, kind, state, has_more_data, before, after, newest, children
         )
-        return JobList(Job(job, self._bridge) for job in self._bridge.call(get))
+        return JobList(handle(job, self._bridge) for job in self._bridge.call(get))
 
     def follow(self) -> Iterator[tuple[Job[Any], Record | StateChange]]:
         """Iterate over ``(job, record)`` for every record and change of state of all jobs.
@@ -233,7 +232,7 @@ class SessionView(Seen, ForeachVerb):
         """
         follower = self._bridge.call(self._session.follow)
         each = Each(self._bridge, follower.next_nowait, follower.__anext__)
-        return ((Job(job, self._bridge), told) for job, told in each)
+        return ((handle(job, self._bridge), told) for job, told in each)
 
     # Waiting
 
@@ -251,7 +250,8 @@ class SessionView(Seen, ForeachVerb):
 
     def _shown(self, result: WaitResult[AsyncJob[T]]) -> WaitResult[Job[T]]:
         return WaitResult(
-            [Job(job, self._bridge) for job in result.done], Handles(result.pending, self._bridge)
+            [handle(job, self._bridge) for job in result.done],
+            Handles(result.pending, self._bridge),
         )
 
     def as_completed(self, *jobs: Jobs[T], timeout: float | None = None) -> Iterator[Job[T]]:
@@ -259,7 +259,7 @@ class SessionView(Seen, ForeachVerb):
         given = behind(jobs)
         ended = self._bridge.call(lambda: as_completed(*given, timeout=timeout))
         each = Each(self._bridge, ended.next_nowait, ended.__anext__)
-        return (Job(job, self._bridge) for job in each)
+        return (handle(job, self._bridge) for job in each)
 
     # Stopping and removing
 
