@@ -180,6 +180,19 @@ def test_terminal_gets_no_orders() -> None:
     assert said == {"--": b"\\x1b[31mred\r\n", "--raw": b"\x1b[31mred\r\n"}
 
 
+def test_terminal_gets_no_orders_from_a_failure(place: Path) -> None:
+    """Neither does the message of an exception give any."""
+    screen, terminal = os.openpty()
+    argv = [sys.executable, "-m", "ajobs", "run", "work_of_run:fail", "\x1b[2J"]
+    subprocess.run(argv, stderr=terminal, timeout=30, check=False)
+    said = os.read(screen, 10_000)
+    os.close(terminal)
+    os.close(screen)
+
+    assert b"\\x1b[2J" in said
+    assert b"\x1b" not in said
+
+
 @pytest.mark.parametrize(
     ("data", "shown"),
     [

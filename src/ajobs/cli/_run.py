@@ -109,6 +109,10 @@ class Printers:
         self._err = Printer(sys.stderr, raw=raw)
         self._jsonl = jsonl
 
+    def show_failure(self, reason: BaseException) -> None:
+        """Print the traceback of *reason*."""
+        self._err.write(as_bytes("".join(told(reason))))
+
     def show(self, record: Record) -> None:
         """Print *record*."""
         stream, value = record.stream, record.value
@@ -138,7 +142,7 @@ async def run(target: Target, printers: Printers) -> int:
 
             raise
 
-        return status_of(job)
+        return status_of(job, printers)
 
 
 def start(jobs: Session, target: Target) -> Job[Any]:
@@ -174,7 +178,7 @@ def start(jobs: Session, target: Target) -> Job[Any]:
     return jobs.start(load_function(first), *others, runner=target.runner, **limits)
 
 
-def status_of(job: Job[Any]) -> int:
+def status_of(job: Job[Any], printers: Printers) -> int:
     """Return the exit status for a job that has finished; say why it failed."""
     reason = job.reason
     match reason:
@@ -191,7 +195,7 @@ def status_of(job: Job[Any]) -> int:
             print(f"ajobs run: cannot run {job.command}: {reason.strerror}", file=sys.stderr)
             return Status.FAILURE
         case _:
-            sys.stderr.write("".join(told(reason)))
+            printers.show_failure(reason)
             return Status.FAILURE
 
 
