@@ -633,4 +633,8 @@ class InputReader:
         return item
 
     def _next_or_end(self) -> Any:
+        if self._run.is_closed:
+            # Its loop may be about to end, and would leave the question unheard.
+            raise StopRequested("the job has ended without this thread, which asked for input")
+
         return anyio.from_thread.run(self._run.next_input_for_thread, token=self._token)

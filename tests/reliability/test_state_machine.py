@@ -17,7 +17,7 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -30,6 +30,9 @@ from hypothesis.stateful import (
 )
 
 import ajobs
+
+#: What anything may take that comes to its end.
+SECONDS = 5
 
 FINISHED = {"Completed", "Failed", "Stopped"}
 
@@ -102,19 +105,26 @@ class Jobs(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Close the session: everything ends, and every waiter wakes."""
-        if hasattr(self, "session"):
-            self.portal.call(self._close)
-
-        self._stack.close()
+        try:
+            if hasattr(self, "session"):
+                self.portal.call(self._close)
+        finally:
+            # Whoever still sleeps would keep the loop, and the reason would not be seen.
+            self.portal.call(self.portal.stop, True)
+            self._stack.close()
 
     async def _close(self) -> None:
         for model in self.models:
             model.runner.decide(None)
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(SECONDS):
             await self.session.aclose()
 
         assert all(model.job.is_finished for model in self.models)
+
+    async def _in_time(self, verb: Callable[[], Awaitable[Any]]) -> Any:
+        with anyio.fail_after(SECONDS):
+            return await verb()
 
     async def _settled(self, verb: Any, *args: Any) -> Any:
         """Use *verb*, and let everything that follows from it happen."""
@@ -182,7 +192,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(model=jobs_made)
     def stop(self, model: Model) -> None:
         """Stop; whatever is finished stays as it is."""
-        assert self.portal.call(model.job.stop)
+        assert self.portal.call(self._in_time, model.job.stop)
         assert model.job.is_finished
 
     @rule(model=jobs_made)
@@ -213,7 +223,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(model=consumes(jobs_made))
     def remove(self, model: Model) -> None:
         """Remove by force; the handle keeps its data."""
-        self.portal.call(lambda: self.session.remove(model.job, force=True))
+        self.portal.call(self._in_time, lambda: self.session.remove(model.job, force=True))
         model.is_in_table = False
 
     @rule(throttle=st.integers(1, 4))
@@ -263,7 +273,7 @@ class Jobs(RuleBasedStateMachine):
         """Whoever waits for a finished job has been woken, and nobody else."""
         for model, woken in self.waiters:
             if model.job.is_finished:
-                assert woken.wait(5), "a waiter sleeps on"
+                assert woken.wait(SECONDS), "a waiter sleeps on"
             else:
                 assert not woken.is_set()
 
@@ -278,6 +288,9 @@ CALM = settings(
     deadline=None,
     derandomize=True,
     print_blob=True,
+    # A walk to which something hangs takes seconds: it is shown as it is, not shortened.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
 
