@@ -30,6 +30,7 @@ class Place(ABC):
         is_ready: Whether it has come up.
         start_timeout: Seconds in which it has to.
         ready_by: When they are over.
+        killed_for: Why this process has killed it, where a job has to be told.
         can_be_killed: Whether what runs in it can be ended from outside.
     """
 
@@ -45,6 +46,7 @@ class Place(ABC):
         self.jobs = 0
         self.idle_since = 0.0
         self.is_ready = False
+        self.killed_for: str | None = None
         self.start_timeout = start_timeout
         self.ready_by = math.inf
         if start_timeout < math.inf:

@@ -64,6 +64,9 @@ class Pool:
         tasks, self._tasks = self._tasks, None
         for place in self._places.difference(self._idle, self._retiring):
             # Whoever talks to it sees that and gives it up.
+            if not place.has_ended:
+                place.killed_for = "its runner was closed while the job ran"
+
             place.kill()
 
         while self._waiting:

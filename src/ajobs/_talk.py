@@ -365,7 +365,7 @@ class Talk:
 
     def _death(self, how: str, code: int | None) -> WorkerDied:
         died = "died" if self._place.is_ready else "could not start"
-        message = f"{self._place.label} {died}: {how}"
+        message = f"{self._place.label} {died}: {self._place.killed_for or how}"
         lines = [str(line) for line in self._printed.last_errors]
         if lines:
             message += "; the last that it wrote to standard error:\n  " + "\n  ".join(lines)

@@ -715,6 +715,7 @@ class TestLife:
             await ajobs.wait_all(running, queued)
 
         assert isinstance(running.reason, WorkerDied)
+        assert "its runner was closed while the job ran" in str(running.reason)
         for job in queued:
             assert isinstance(job.reason, RuntimeError)
             assert "closed before the job had a place" in str(job.reason)
