@@ -195,3 +195,29 @@ def test_jobs_start_while_the_loop_of_a_console_rests() -> None:
     loop.close()
     with pytest.raises(ajobs.SessionClosed):
         jobs.start(add, 1, 2)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_interrupt_in_the_code_of_a_job_reaches_whoever_runs_the_loop(backend: str) -> None:
+    """The job that it hit is stopped; the main code hears of it; the other jobs go on."""
+    states: list[str] = []
+
+    async def hit() -> None:
+        await anyio.lowlevel.checkpoint()
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        jobs = await ajobs.open_session()
+        one, other = jobs.start(hit), jobs.start(anyio.sleep_forever)
+        try:
+            with anyio.fail_after(10):
+                await anyio.sleep_forever()
+        finally:
+            states.extend((one.state, other.state))
+            await jobs.stop(other)
+            await jobs.aclose()
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(main, backend=backend)
+
+    assert ["Stopped", "Running"] == states
