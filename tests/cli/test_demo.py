@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -198,11 +199,18 @@ def test_interrupt(backend: str) -> None:
         assert_interrupted(process)
 
 
-MOMENTS = [*HEADINGS, "async for file", "jobs.start(find_files", "await client"]
+#: Each is tried on one of the event loops, in turns: a demo takes seconds.
+MOMENTS = [
+    (backend, moment)
+    for backend, moment in zip(
+        cycle(["asyncio", "trio"]),
+        [*HEADINGS, "async for file", "jobs.start(find_files", "await client"],
+        strict=False,
+    )
+]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize(("backend", "moment"), MOMENTS)
 def test_interrupt_at_a_line(backend: str, moment: str) -> None:
     """So it does whatever the demo is doing, its last wait for the jobs included."""
     with running("-c", DEMO_INTERRUPTED, backend, moment) as process:

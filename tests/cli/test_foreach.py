@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from ajobs.cli import main
-from ajobs.cli._foreach import bar, halt, joblog
+from ajobs.cli._foreach import halt, joblog
 from ajobs.cli._foreach.template import Template
+from tests.cli.helpers import on_terminal
 from tests.runners.helpers import gone_within
 
 WORK = """
@@ -84,24 +85,6 @@ def test_items_are_not_taken_apart() -> None:
 def test_halt(text: str, failed: int, succeeded: int, applies: bool) -> None:
     """A rule counts what it says."""
     assert halt.parse(text).applies(failed, succeeded) is applies
-
-
-@pytest.mark.parametrize(
-    ("arguments", "shown"),
-    [
-        ((45, 0, 100, 9.0, 50), "######"),
-        ((45, 2, 100, 9.0, 20), "45/100  2 failed  5."),
-        ((1234, 0, None, 2.0, 79), "1,234 done  617.0/s"),
-        ((0, 0, 0, 0.0, 79), "0/0  0.0/s"),
-        ((50, 0, 100, 7000.0, 0), "50/100  0.0/s  eta 1h56m"),
-    ],
-)
-def test_line_of_the_bar(arguments: tuple[Any, ...], shown: str) -> None:
-    """It says how far it is and never is too wide."""
-    said = bar.line(*arguments)
-
-    assert said.startswith(shown[:10])
-    assert not arguments[4] or len(said) <= arguments[4]
 
 
 def foreach(*words: str) -> int:
@@ -351,22 +334,11 @@ def test_signal(backend: str, number: int, status: int, place: Path) -> None:
 
 @pytest.mark.slow
 def test_bar_on_a_terminal() -> None:
-    """The bar gives way to output, and its last state stays."""
-    screen, terminal = os.openpty()
-    script = r"sleep 0.3; printf '\033[31m%s\n' {}"
-    argv = [sys.executable, "-m", "ajobs", "foreach"]
-    subprocess.run(
-        [*argv, "-j1", "--bar", "sh", "-c", script, ":::", "1", "2"],
-        stdout=terminal,
-        stderr=terminal,
-        timeout=30,
-        check=True,
-    )
-    os.close(terminal)
-    text = os.read(screen, 65536).decode()
-    os.close(screen)
+    """What is printed stands above the bar, whole and without orders; the bar goes at the end."""
+    script = r"printf '\033[31m%s' {}; sleep 0.1; exit {}"
+    text = on_terminal("foreach", "-j1", "--bar", "sh", "-c", script, ":::", "0", "3")
 
-    lines = text.split("\r\n")
-    assert [line.rpartition("\x1b[K")[2] for line in lines[:2]] == ["\\x1b[31m1", "\\x1b[31m2"]
-    assert "100 %  2/2" in lines[2]
-    assert max(len(part) for line in lines for part in line.split("\x1b[K")) <= 80
+    lines = [line.rpartition("\x1b[2K")[2] for line in text.split("\r\n")]
+    assert sum(line.endswith(("\\x1b[31m0", "\\x1b[31m3")) for line in lines) == 2
+    assert "1 of 2 failed, the first was item 2" in text
+    assert "0/2" in text

@@ -11,6 +11,7 @@ import pytest
 
 from ajobs.cli import main
 from ajobs.cli._terminal import as_bytes, escaped
+from tests.cli.helpers import on_terminal
 from tests.runners.helpers import gone_within
 
 pytestmark = pytest.mark.slow
@@ -28,6 +29,11 @@ def shout(text):
 async def slow(seconds):
     await anyio.sleep(float(seconds))
     return seconds
+
+async def paint(text):
+    ajobs.write_progress("painting", percent=50)
+    yield text
+    await anyio.sleep(0.5)
 
 def fail(text):
     raise ValueError(text)
@@ -191,6 +197,31 @@ def test_terminal_gets_no_orders_from_a_failure(place: Path) -> None:
 
     assert b"\\x1b[2J" in said
     assert b"\x1b" not in said
+
+
+def test_progress(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """On a terminal a bar shows it, below what is printed; elsewhere it is a line on stderr."""
+    text = on_terminal("run", "work_of_run:paint", "a wall")
+    lines = [line.rpartition("\x1b[2K")[2] for line in text.split("\r\n")]
+    assert "work_of_run:paint: painting" in text
+    assert any(line.endswith("a wall") for line in lines)
+
+    assert main(["run", "work_of_run:shout", "a"]) == 0
+    printed = capfd.readouterr()
+    assert printed.out == "printed\nA\n"
+    assert "work_of_run:shout: Completed after" in printed.err
+
+
+def test_wrong_word_for_progress(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is wrong usage, and one line says what it can be."""
+    monkeypatch.setenv("AJOBS_PROGRESS", "loud")
+
+    for words in (["run", "work_of_run:shout", "a"], ["foreach", "--bar", "true", ":::", "1"]):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert said.endswith("ajobs: AJOBS_PROGRESS is 'loud'; it can be auto, plain, off\n")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import anyio
 import rich_click as click
 
 from .. import Job, JobTimeout, Record, Session, Stream, WorkerDied
+from ._bars import show_bars
 from ._ends import Problem, Status, died_of
 from ._input import chunks
 from ._options import SECONDS, WORDS, backend_option
@@ -92,8 +94,8 @@ def command(
         ajobs run script.py --its --options
         ajobs run --timeout 60 -- rsync -a here/ there/
 
-    What it writes as output goes to stdout, errors and warnings to stderr. No shell takes a
-    command apart; ask for one with: -- sh -c '...'
+    What it writes as output goes to stdout; errors, warnings and progress go to stderr. No
+    shell takes a command apart; ask for one with: -- sh -c '...'
     """
     target = Target(words, is_command, runner, timeout)
     printers = Printers(raw=raw, jsonl=jsonl)
@@ -105,8 +107,8 @@ class Printers:
 
     def __init__(self, *, raw: bool, jsonl: bool) -> None:
         """Print to our own streams."""
-        self._out = Printer(sys.stdout, raw=raw or jsonl)
-        self._err = Printer(sys.stderr, raw=raw)
+        self._out = Printer("stdout", raw=raw or jsonl)
+        self._err = Printer("stderr", raw=raw)
         self._jsonl = jsonl
 
     def show_failure(self, reason: BaseException) -> None:
@@ -130,8 +132,20 @@ async def run(target: Target, printers: Printers) -> int:
     """Run *target* to its end; return the exit status."""
     async with Session("run", failures="keep") as jobs:
         job = start(jobs, target)
+        await receive(job, printers)
+        return status_of(job, printers)
+
+
+async def receive(job: Job[Any], printers: Printers) -> None:
+    """Print what *job* writes, until it has finished; bars show its progress, once it tells any."""
+    async with AsyncExitStack() as bars:
+        has_bars = False
         try:
             async for record in job.receive("all", errors="ignore"):
+                if record.stream is Stream.PROGRESS and not has_bars:
+                    has_bars = True
+                    await show_bars(job, bars)
+
                 printers.show(record)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
@@ -142,8 +156,6 @@ async def run(target: Target, printers: Printers) -> int:
 
             raise
 
-        return status_of(job, printers)
-
 
 def start(jobs: Session, target: Target) -> Job[Any]:
     """Start the job that *target* names.
@@ -152,7 +164,7 @@ def start(jobs: Session, target: Target) -> Job[Any]:
         Problem: It names none.
     """
     first, *others = target.words
-    limits: dict[str, Any] = {"timeout": target.timeout, "output_limit": ROOM}
+    limits: dict[str, Any] = {"name": first, "timeout": target.timeout, "output_limit": ROOM}
     takes_runner = not target.is_command and not first.endswith(".py")
     if target.runner is not None and not takes_runner:
         raise Problem("--runner is for functions only: leave it out", Status.USAGE)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, TextIO
+import sys
+from typing import Any, Literal, TextIO
 
 __all__ = ("Printer", "as_bytes", "escaped", "json_line")
 
@@ -38,15 +39,23 @@ def _plain(value: object) -> object:
 class Printer:
     """One of our own standard streams."""
 
-    def __init__(self, stream: TextIO, *, raw: bool = False) -> None:
-        """Print to *stream*; on a terminal escaped, unless *raw*."""
-        self.is_terminal = stream.isatty()
-        self._stream = stream
-        self._escapes = self.is_terminal and not raw
+    def __init__(self, name: Literal["stdout", "stderr"], *, raw: bool = False) -> None:
+        """Print to the stream of this *name*; on a terminal escaped, unless *raw*."""
+        self._name = name
+        self._stream: TextIO = getattr(sys, name)
+        self._escapes = self._stream.isatty() and not raw
 
     def write(self, data: bytes) -> None:
         """Write *data*, without waiting for more."""
-        self._stream.flush()
-        buffer = self._stream.buffer
-        buffer.write(escaped(data) if self._escapes else data)
-        buffer.flush()
+        shown = escaped(data) if self._escapes else data
+        stream: TextIO = getattr(sys, self._name)
+        if stream is not self._stream:
+            # Live bars are at the end of the terminal, and what stands in for the stream writes
+            # above them: whole lines, since the bars begin in a new one.
+            text = shown.decode("utf-8", "backslashreplace")
+            stream.write(text if text.endswith("\n") else f"{text}\n")
+            return
+
+        stream.flush()
+        stream.buffer.write(shown)
+        stream.buffer.flush()

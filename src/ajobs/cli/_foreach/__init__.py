@@ -5,7 +5,6 @@
     run.py       the plan, carried out              calls.py      an item -> a function's values
     done.py      how an item went                   halt.py       when to give up
     output.py    what it printed -> our streams     joblog.py     what has run, on disk
-    bar.py       how far it is, on a terminal
 
 Nothing is loaded here: a worker process needs `calls.py` alone.
 """

@@ -16,13 +16,12 @@ from .._ends import Problem, Status
 from .._options import SECONDS, WORDS, backend_option
 from .._signals import run_until_signal
 from .._targets import is_function, load_function
-from .bar import Bar
 from .done import Task
 from .halt import Halt, parse
 from .items import Source, open_source, split
 from .joblog import JobLog, finished
 from .output import Output
-from .run import Plan, carry_out
+from .run import Plan, carry_out, carry_out_with_bar
 from .template import Template
 from .work import Commands, Functions, Limits, Work
 
@@ -96,8 +95,9 @@ def cpus() -> int:
     help="Give up: now,fail=1 stops the others, soon,fail=3 lets those that run finish. "
     "[default: never]",
 )
-@click.option("--bar", is_flag=True, help="Show a bar on stderr.")
-@click.option("--eta", is_flag=True, help="Show on stderr how long it will take.")
+@click.option(
+    "--bar", "--eta", is_flag=True, help="Show on stderr how far it is, and how long it will take."
+)
 @click.option(
     "--joblog", type=click.Path(path_type=Path), metavar="FILE", help="Note what has run."
 )
@@ -149,7 +149,8 @@ def command(words: tuple[str, ...], backend: str, **options: Any) -> int:
 
     plan = plan_for(source, work, options)
     try:
-        return run_until_signal(partial(carry_out, plan), backend)
+        begin = carry_out_with_bar if options["bar"] else carry_out
+        return run_until_signal(partial(begin, plan), backend)
     finally:
         if plan.joblog is not None:
             plan.joblog.close()
@@ -203,11 +204,8 @@ def plan_for(source: Source, work: Work, options: dict[str, Any]) -> Plan:
 
         joblog = JobLog(path, append=resumes)
 
-    has_bar = options["bar"]
-    total = None if source.total is None else max(0, source.total - len(skipped))
-    bar = Bar(total, has_bar=has_bar) if has_bar or options["eta"] else None
-    output = Output(raw=options["raw"], tag=options["tag"], jsonl=options["jsonl"], bar=bar)
-    return Plan(source, skipped, work, options["halt"], joblog, output, bar)
+    output = Output(raw=options["raw"], tag=options["tag"], jsonl=options["jsonl"])
+    return Plan(source, skipped, work, options["halt"], joblog, output)
 
 
 async def dry_run(source: Source, work: Work) -> int:

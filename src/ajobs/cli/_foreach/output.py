@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import BinaryIO
 
 from .._terminal import Printer, json_line
-from .bar import Bar
 from .done import Done
 
 __all__ = ("Output",)
@@ -21,19 +19,17 @@ _CHUNK = 1 << 18
 class Output:
     """Prints what has been done."""
 
-    def __init__(self, *, raw: bool, tag: bool, jsonl: bool, bar: Bar | None) -> None:
-        """Print to our own streams; *bar* gives way meanwhile."""
-        self._out = Printer(sys.stdout, raw=raw or jsonl)
-        self._err = Printer(sys.stderr, raw=raw)
+    def __init__(self, *, raw: bool, tag: bool, jsonl: bool) -> None:
+        """Print to our own streams."""
+        self._out = Printer("stdout", raw=raw or jsonl)
+        self._err = Printer("stderr", raw=raw)
         self._tag = tag
         self._jsonl = jsonl
-        self._bar = bar
 
     def show(self, done: Done) -> None:
         """Print *done* and let go of it."""
         try:
             if self._jsonl:
-                self._clear()
                 self._out.write(_json(done))
                 return
 
@@ -47,7 +43,6 @@ class Output:
 
     def say(self, text: str) -> None:
         """Tell the user something."""
-        self._clear()
         self._err.write(f"ajobs foreach: {text}\n".encode("utf-8", "surrogateescape"))
 
     def _copy(self, source: BinaryIO | None, target: Printer, tag: bytes) -> None:
@@ -55,12 +50,7 @@ class Output:
             return
 
         for data in _tagged(source, tag) if tag else iter(lambda: source.read(_CHUNK), b""):
-            self._clear()
             target.write(data)
-
-    def _clear(self) -> None:
-        if self._bar is not None:
-            self._bar.clear()
 
 
 def _tagged(source: BinaryIO, tag: bytes) -> Iterator[bytes]:

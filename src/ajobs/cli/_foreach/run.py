@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from time import perf_counter
 
 import anyio
 from anyio import CancelScope
 
+from ... import Session, write_progress
+from .._bars import show_bars
 from .._ends import Status
-from .bar import Bar
 from .done import Done, Task
 from .halt import Halt
 from .items import Source
@@ -18,7 +20,10 @@ from .joblog import JobLog
 from .output import Output
 from .work import Work
 
-__all__ = ("Plan", "carry_out")
+__all__ = ("Plan", "carry_out", "carry_out_with_bar")
+
+#: Seconds between two words on how far it is.
+_TELL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,6 @@ class Plan:
         halt: When to give up.
         joblog: Where to note what has run.
         output: Where the output goes.
-        bar: What shows how far it is.
     """
 
     source: Source
@@ -41,7 +45,12 @@ class Plan:
     halt: Halt
     joblog: JobLog | None
     output: Output
-    bar: Bar | None
+
+    @property
+    def total(self) -> int | None:
+        """How many items are to run, where that is known."""
+        total = self.source.total
+        return None if total is None else max(total - len(self.skipped), 0)
 
     async def tasks(self) -> AsyncGenerator[Task, None]:
         """Yield the items that are to run, with their numbers."""
@@ -78,9 +87,6 @@ class _Course:
         if plan.joblog is not None:
             plan.joblog.add(done)
 
-        if plan.bar is not None:
-            plan.bar.add(failed=not done.succeeded)
-
         if not self.is_halted and plan.halt.applies(self.failed, self.succeeded):
             self.is_halted = True
             if plan.halt.kills:
@@ -96,6 +102,19 @@ class _Course:
         for done in list(self._unshown.values()):
             self.show(done)
 
+    @property
+    def done(self) -> int:
+        """How many items have ended."""
+        return self.failed + self.succeeded
+
+    async def tell(self, is_over: anyio.Event) -> None:
+        """Write how far it is, now and then, as the progress of the job that this is."""
+        while not is_over.is_set():
+            status = f"{self.failed:,} failed" if self.failed else None
+            write_progress("", status, completed=self.done, total=self._plan.total)
+            with anyio.move_on_after(_TELL_SECONDS):
+                await is_over.wait()
+
     async def tasks(self) -> AsyncGenerator[Task, None]:
         """Yield what is to run, until it is time to give up."""
         async with aclosing(self._plan.tasks()) as tasks:
@@ -109,13 +128,28 @@ class _Course:
 async def carry_out(plan: Plan) -> int:
     """Work on every item; return the exit status."""
     course = _Course(plan)
-    if plan.bar is None:
-        await _work(plan, course)
-    else:
-        await _work_with_bar(plan, course, plan.bar)
+    await _work(plan, course)
+    return _summarize(plan, course)
 
-    _summarize(plan, course)
-    return Status.FAILURE if course.failed else Status.SUCCESS
+
+async def carry_out_with_bar(plan: Plan) -> int:
+    """Do the same beside a job that tells how far it is."""
+    course = _Course(plan)
+    begin = perf_counter()
+    is_over = anyio.Event()
+    async with Session("foreach", failures="keep") as jobs, AsyncExitStack() as bars:
+        teller = jobs.start(course.tell, is_over, name="foreach")
+        async for _ in teller.follow():
+            break  # there is something to show
+
+        await show_bars(teller, bars)
+        await _work(plan, course)
+        is_over.set()
+
+    if not course.failed:
+        plan.output.say(f"{course.done:,} done in {perf_counter() - begin:,.1f} s")
+
+    return _summarize(plan, course)
 
 
 async def _work(plan: Plan, course: _Course) -> None:
@@ -132,34 +166,18 @@ async def _work(plan: Plan, course: _Course) -> None:
     course.show_rest()
 
 
-async def _work_with_bar(plan: Plan, course: _Course, bar: Bar) -> None:
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(bar.run)
-        try:
-            await _work(plan, course)
-        except Exception as exc:  # noqa: BLE001  # goes on below, outside of the group
-            failure = exc
-        finally:
-            bar.clear()
-
-        tasks.cancel_scope.cancel()
-
-    if failure is not None:
-        raise failure
-
-    bar.draw(last=True)
-
-
-def _summarize(plan: Plan, course: _Course) -> None:
+def _summarize(plan: Plan, course: _Course) -> int:
+    """Say what went wrong; return the exit status."""
     if course.is_halted:
-        plan.output.say(f"gave up with {course.failed + course.succeeded} done, as --halt says")
+        plan.output.say(f"gave up with {course.done} done, as --halt says")
 
     if course.first is not None:
         first = course.first
         log = "" if plan.joblog else "--joblog FILE, and later "
         plan.output.say(
-            f"{course.failed} of {course.failed + course.succeeded} failed, the first was item "
+            f"{course.failed} of {course.done} failed, the first was item "
             f"{first.task.seq} ({first.command}): {first.how}\n"
             f"Run those again with {log}--resume-failed."
         )
+
+    return Status.FAILURE if course.failed else Status.SUCCESS
