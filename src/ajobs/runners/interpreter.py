@@ -40,6 +40,9 @@ class InterpreterRunner(PooledRunner):
     `os._exit` ends this process; directory, environment and descriptors are shared; a
     stop sets a flag that the function has to look at, as in a thread. What is sent is
     pickled as for a process. Modules written in C have to support subinterpreters.
+
+    A function that never ends is left behind, as in a thread, and Python 3.13 may then abort
+    the program at its very end: run such code in processes.
     """
 
     kind = "interpreter"
