@@ -25,6 +25,9 @@ BY_NAME = {one.name: one for one in SCENARIOS + PLACES}
 SHARE = 0.5
 SECONDS = 0.5
 
+#: So many finds end a scenario: one that hangs takes ten seconds.
+ENOUGH = 3
+
 on_every_loop = pytest.mark.parametrize(
     "loop",
     [
@@ -50,9 +53,11 @@ def sweep(
         tally[f"injections on {loop}, seed {seed}"] += performance.has_acted
         if performance.found:
             found.append(f"{injection}: {performance.found}")
+            if len(found) == ENOUGH:
+                break
 
     gc.collect()
-    assert not found, f"{len(found)} injections found something:\n" + "\n".join(found[:10])
+    assert not found, f"{len(found)} injections found something:\n" + "\n".join(found)
 
 
 @on_every_loop
