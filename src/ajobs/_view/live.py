@@ -37,6 +37,7 @@ class _Sampler:
         self._screen = screen
         self._own: object = current_subject()
         self.pause = screen.every
+        self._has_looked = False
 
     def _jobs(self) -> list[Live]:
         # The job that looks would wait for itself.
@@ -46,7 +47,10 @@ class _Sampler:
         """Show the jobs as they are now."""
         begin = perf_counter()
         self._screen.show(self._jobs(), time())
-        self.pause = max(self._screen.every, SHARE * (perf_counter() - begin))
+        if self._has_looked:  # the first time it was loaded, too
+            self.pause = max(self._screen.every, SHARE * (perf_counter() - begin))
+
+        self._has_looked = True
 
     async def for_ever(self) -> None:
         """Show the jobs until cancelled."""
