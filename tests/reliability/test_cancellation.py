@@ -22,8 +22,8 @@ BY_NAME = {one.name: one for one in SCENARIOS + PLACES}
 
 #: The part of all injections that each push makes, and the seconds that it may take for one
 #: scenario: workers and programs are dear.
-SHARE = 0.5
-SECONDS = 0.5
+SHARE = 0.25
+SECONDS = 0.3
 
 #: So many finds end a scenario: one that hangs takes ten seconds.
 ENOUGH = 3
