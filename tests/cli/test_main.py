@@ -279,3 +279,21 @@ def test_as_a_module() -> None:
 
     assert ended.returncode == 2
     assert ended.stderr.startswith("ajobs: there is no command")
+
+
+def test_thread_that_does_not_end_keeps_nobody() -> None:
+    """Python would wait for a thread that was left behind; the command ends with its status."""
+    code = """
+import sys, threading, time
+from ajobs.cli import console
+
+threading.Thread(target=time.sleep, args=(600,)).start()
+sys.argv = ["ajobs", "no-such-command"]
+console()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert ended.returncode == 2
+    assert "no-such-command" in ended.stderr

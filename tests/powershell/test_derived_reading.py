@@ -89,8 +89,8 @@ async def test_D19_one_clock(place: Place, gate: Gate) -> None:
     async with ajobs.Session() as jobs:
         held = [jobs.start(place.hold(gate)) for _ in range(20)]
         begin = anyio.current_time()
-        result = await ajobs.wait_all(held, timeout=0.05)
-        assert 0.05 <= anyio.current_time() - begin < 0.5
+        result = await ajobs.wait_all(held, timeout=0.2)
+        assert 0.2 <= anyio.current_time() - begin < 20 * 0.2
         assert result.pending == held
         gate.open()
 

@@ -9,15 +9,43 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 from .._errors import AjobsError
 from ._ends import Problem, Status
 
-__all__ = ("main",)
+__all__ = ("console", "main")
 
 #: The packages of the extra, as they are imported.
 _EXTRA = ("click", "rich_click", "rich")
+
+
+#: Seconds that threads have to end once the command has.
+_PATIENCE = 0.2
+
+
+def console() -> NoReturn:
+    """Run the command line of this process, and end the process."""
+    status = main()
+    # A thread that ignored its stop was left behind, which was said. Python would wait for it.
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join(_PATIENCE)
+            if thread.is_alive():
+                _leave(status)
+
+    sys.exit(status)
+
+
+def _leave(status: int) -> NoReturn:
+    for text in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            text.flush()
+
+    os._exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
