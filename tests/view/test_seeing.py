@@ -142,7 +142,7 @@ async def test_failed_process_shows_the_far_traceback() -> None:
 
     for text in (str(job), by_rich(job), "".join(Text(job._repr_html_()).texts)):
         assert 'raise LookupError("not there")' in text
-        assert "in far_failure" in text
+        assert "in far_failure" in " ".join(text.split())  # a long path breaks the line
 
 
 async def test_shown_when_no_loop_runs() -> None:
