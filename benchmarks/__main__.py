@@ -44,8 +44,8 @@ def main() -> None:
 def write(name: str, text: str) -> None:
     """Put *text* between the marks of *name* in the page."""
     page = README.read_text(encoding="utf-8")
-    pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end {name} -->)"
-    page, found = re.subn(pattern, lambda m: m[1] + text + m[2], page, flags=re.DOTALL)
+    pattern = rf"(<!-- {name} -->\n).*?\n?(<!-- end {name} -->)"
+    page, found = re.subn(pattern, lambda m: m[1] + text + "\n" + m[2], page, flags=re.DOTALL)
     if not found:
         page += f"\n## {name}\n\n<!-- {name} -->\n{text}\n<!-- end {name} -->\n"
 
