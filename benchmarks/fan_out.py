@@ -24,9 +24,14 @@ PEERS = ("aiohttp", "httpx", "aiometer", "uvloop")
 
 Way = Callable[[Fn], Awaitable[None]]
 
+REQUESTS = 10_000
+
+#: With httpx, whose pool of connections takes milliseconds for a request at this throttle.
+FEW_REQUESTS = 1_000
+
 THROTTLE = 100
 
-#: The aim is a matter of a few percent.
+#: A round is 10,000 requests of each; the aim is a matter of a few percent.
 LEAST_ROUNDS = 9
 
 #: Keeps its connections open, as servers do.
@@ -119,28 +124,25 @@ async def with_httpx(way: Way, address: str) -> None:
         await way(fetch)
 
 
-def contest(address: str, loop: str, client: str) -> Contest:
-    """Compare the ways to fan out with one client on one loop."""
-    with_client, count = CLIENTS[client]
+def contest(address: str, loop: str) -> Contest:
+    """Compare the ways to fan out."""
     peers = {"a worker loop by hand": by_hand, "aiometer.run_on_each": with_aiometer}
-    if loop != "trio":
+    if loop == "trio":
+        client, name, count = with_httpx, "httpx", FEW_REQUESTS
+    else:
+        client, name, count = with_aiohttp, "aiohttp", REQUESTS
         peers["asyncio.gather + Semaphore"] = with_semaphore
 
     def measure(way: Callable[[int, Fn], Awaitable[None]]) -> Measure:
-        return timed(partial(with_client, partial(way, count), address), loop)
+        return timed(partial(client, partial(way, count), address), loop)
 
     return Contest(
-        f"{count:,} requests with {client}, throttle {THROTTLE}; {loop}",
+        f"{count:,} requests with {name}, throttle {THROTTLE}; {loop}",
         count,
         measure(with_ajobs),
         {peer: measure(way) for peer, way in peers.items()},
-        {"a worker loop by hand": 1.05},
+        {} if loop == "trio" else {"a worker loop by hand": 1.05},
     )
-
-
-#: The clients, and how many requests are made with each. httpx' pool takes milliseconds for
-#: a request where a hundred connections are opened at once.
-CLIENTS = {"aiohttp": (with_aiohttp, 10_000), "httpx": (with_httpx, 1_000)}
 
 
 def rows(rounds: int) -> list[Row]:
@@ -148,9 +150,7 @@ def rows(rounds: int) -> list[Row]:
     found: list[Row] = []
     with server() as address:
         for loop in loops():
-            if loop != "trio":
-                found += contest(address, loop, "aiohttp").run(max(rounds, LEAST_ROUNDS))
-
-            found += contest(address, loop, "httpx").run(rounds)
+            least = LEAST_ROUNDS if loop == "asyncio" else 1
+            found += contest(address, loop).run(max(rounds, least))
 
     return found

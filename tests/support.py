@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterator
 from typing import Any, Self, TypeVar
@@ -12,6 +13,15 @@ import anyio.to_thread
 import ajobs
 
 T = TypeVar("T")
+
+
+def unmeasured() -> dict[str, str]:
+    """Return the environment of a child that coverage leaves alone.
+
+    What it says or writes while a program is interrupted, or as another user, would count as
+    the program's.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("COV")}
 
 
 async def give(value: T) -> T:

@@ -14,6 +14,7 @@ import pytest
 
 from ajobs.cli import main
 from ajobs.cli._work import find_files, hash_file
+from tests.support import unmeasured
 
 pytestmark = pytest.mark.slow
 
@@ -164,11 +165,9 @@ sys.exit(main(["demo", "--backend", sys.argv[1]]))
 @contextmanager
 def running(*program: str) -> Iterator[subprocess.Popen[str]]:
     """Start Python with the arguments *program*; it does not outlive the block."""
-    # Not measured: what coverage does while the program is interrupted would count as ours.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     with subprocess.Popen(
         [sys.executable, "-W", "error", *program],
-        env=env,
+        env=unmeasured(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

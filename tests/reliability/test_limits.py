@@ -24,7 +24,7 @@ import ajobs
 from tests.conftest import footprint, left_since, live_tasks
 from tests.runners import far
 from tests.runners.helpers import first_output, gone_within
-from tests.support import Deaf, forever, nothing, reach, write
+from tests.support import Deaf, forever, nothing, reach, unmeasured, write
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -326,7 +326,9 @@ def test_no_process_and_no_thread_more(backend: str) -> None:
         pytest.skip("nobody else may run this Python")
 
     argv = [*nobody, sys.executable, "-c", CROWDED, backend]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        argv, env=unmeasured(), capture_output=True, text=True, timeout=30, check=False
+    )
     assert (done.stdout, done.stderr) == (
         "Completed BlockingIOError RuntimeError BlockingIOError\n",
         "",

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import unmeasured
+
 #: One job of each kind, each with something to clean up, and a thread that looks for its stop.
 PROGRAM = """
 import signal, sys, time
@@ -102,14 +104,12 @@ def press(backend: str, number: int, moments: list[float]) -> list[str]:
     """Start the program and signal it at these *moments*; return what is wrong."""
     times = len(moments)
     mark = uuid.uuid4().hex
-    # Not measured: what coverage does while the program is interrupted would count as ours.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, backend],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**env, "MARK": mark},
+        env={**unmeasured(), "MARK": mark},
     )
     assert program.stdout is not None
     program.stdout.readline()
