@@ -8,7 +8,7 @@ from typing import Any
 import rich_click as click
 from click.shell_completion import CompletionItem
 
-__all__ = ("SECONDS", "WORDS", "backend_option")
+__all__ = ("SECONDS", "WORDS", "backend_option", "runner_option")
 
 
 class Words(click.ParamType[Any]):
@@ -45,4 +45,12 @@ backend_option = click.option(
     show_default=True,
     metavar="NAME",
     help="The event loop to run on: asyncio or trio.",
+)
+
+runner_option = click.option(
+    "--runner",
+    type=click.Choice(["task", "thread", "process", "interpreter"]),
+    metavar="NAME",
+    help="Where a function runs: task, thread, process or interpreter. "
+    "[default: task for an async one, else thread]",
 )

@@ -17,7 +17,7 @@ from .. import Job, JobTimeout, Record, Session, Stream, WorkerDied
 from ._bars import show_bars
 from ._ends import Problem, Status, died_of
 from ._input import chunks
-from ._options import SECONDS, WORDS, backend_option
+from ._options import SECONDS, WORDS, backend_option, runner_option
 from ._signals import run_until_signal
 from ._targets import is_function, load_function
 from ._terminal import Printer, as_bytes, json_line
@@ -60,13 +60,7 @@ class RunCommand(click.RichCommand):
 
 @click.command("run", cls=RunCommand, context_settings={"allow_interspersed_args": False})
 @click.argument("words", metavar="TARGET [ARGS]...", nargs=-1, required=True, type=WORDS)
-@click.option(
-    "--runner",
-    type=click.Choice(["task", "thread", "process", "interpreter"]),
-    metavar="NAME",
-    help="Where a function runs: task, thread, process or interpreter. "
-    "[default: task for an async one, else thread]",
-)
+@runner_option
 @click.option(
     "--timeout",
     type=SECONDS,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ("Answer", "call", "call_async", "is_async")
+__all__ = ("Answer", "call", "call_async")
 
 
 class Answer(NamedTuple):
@@ -24,11 +24,6 @@ class Answer(NamedTuple):
     seconds: float
     values: list[Any]
     error: str | None
-
-
-def is_async(fn: Callable[..., Any]) -> bool:
-    """Tell whether *fn* has to be awaited, or iterated with ``async for``."""
-    return inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
 
 
 def call(fn: Callable[[str], Any], tries: int, task: tuple[int, str]) -> Answer:

@@ -13,7 +13,7 @@ import rich_click as click
 
 from ..._worker.launch import find_program
 from .._ends import Problem, Status
-from .._options import SECONDS, WORDS, backend_option
+from .._options import SECONDS, WORDS, backend_option, runner_option
 from .._signals import run_until_signal
 from .._targets import is_function, load_function
 from .done import Task
@@ -103,13 +103,7 @@ def cpus() -> int:
 )
 @click.option("--resume", is_flag=True, help="Leave out what is in the job log.")
 @click.option("--resume-failed", is_flag=True, help="The same, but run again what has failed.")
-@click.option(
-    "--runner",
-    type=click.Choice(["task", "thread", "process", "interpreter"]),
-    metavar="NAME",
-    help="Where a function runs: task, thread, process or interpreter. "
-    "[default: task for an async one, else thread]",
-)
+@runner_option
 @click.option("--raw", is_flag=True, help="Do not escape control characters on a terminal.")
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for each item.")
 @backend_option

@@ -12,9 +12,10 @@ from io import BytesIO
 from typing import Any, Protocol
 
 from ... import Outcome, parallel_foreach
+from ..._checks import kind_of
 from ..._programs import Programs
 from .._terminal import as_bytes
-from .calls import Answer, call, call_async, is_async
+from .calls import Answer, call, call_async
 from .done import Done, Task
 
 __all__ = ("Commands", "Functions", "Limits", "Work")
@@ -144,7 +145,7 @@ class Functions:
         self._name = name
         self._runner = runner
         self._limits = limits
-        self._fn = partial(call_async if is_async(fn) else call, fn, limits.tries)
+        self._fn = partial(call_async if kind_of(fn).is_async else call, fn, limits.tries)
 
     def show(self, task: Task) -> str:
         """Return the call."""
