@@ -11,12 +11,14 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Sequence
 from contextvars import Context
+from functools import partial
 from time import time
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, overload
 
 import anyio
 
+from ._apart import run_apart
 from ._blocking import Wait, blocked, check_loop, current_subject
 from ._checks import command_of, count, one_of, seconds
 from ._errors import JobNotFinished, JobStopped, JobStuck
@@ -405,7 +407,8 @@ class Job(Readable, Generic[T_co]):
         """
         one_of(format, "format", ("text", "jsonl"))
         streams, as_records = streams_of(stream)
-        await save(self, path, streams, as_records, format, append)
+        write_all = partial(save, self, path, streams, as_records, format, append)
+        await run_apart(write_all, "ajobs save", self.loop.cancelled)
 
     # Waiting
 

@@ -17,7 +17,6 @@ from anyio import CapacityLimiter, EndOfStream, WouldBlock
 from anyio.abc import ObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
-from ._apart import run_apart
 from ._blocking import Waitable, blocked, check_loop
 from ._log import Feed, Log, Streams
 from ._records import Entry, Record, StateChange
@@ -386,22 +385,10 @@ async def save(
     form: str,
     append: bool,
 ) -> None:
-    """Write the records of *job* to *path* as they come, in batches, until it has finished."""
+    """Write the records of *job* to *path* as they come, in batches, until it has finished.
 
-    async def write_all() -> None:
-        await _save(job, path, streams, as_records, form, append)
-
-    await run_apart(write_all, "ajobs save", job.loop.cancelled)
-
-
-async def _save(
-    job: Readable,
-    path: str | os.PathLike[str],
-    streams: Streams,
-    as_records: bool,
-    form: str,
-    append: bool,
-) -> None:
+    It must not be broken off between taking records and writing them: see `run_apart`.
+    """
     log = job.open_log()
     reader = _Saving()
     log.add_reader(reader)
