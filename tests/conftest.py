@@ -20,7 +20,7 @@ import trio
 # that interrupts itself would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-PATIENCE = 0.5  # seconds that a thread, a child or a task may take to end after its test
+PATIENCE = 3.0  # seconds that a thread, a child or a task may take to end after its test
 
 
 # Of our own, since anyio's would drop a loop that is not installed without a word.

@@ -14,7 +14,8 @@ from collections import Counter
 import pytest
 
 from .harness.driving import HERE, LOOPS
-from .harness.sweep import Injection, Scenario, injections, perform
+from .harness.oracle import unraisable_in
+from .harness.sweep import Injection, Performance, Scenario, fail_for, injections, perform
 from .place_scenarios import PLACES
 from .scenarios import SCENARIOS
 
@@ -25,7 +26,7 @@ BY_NAME = {one.name: one for one in SCENARIOS + PLACES}
 SHARE = 0.25
 SECONDS = 0.3
 
-#: So many finds end a scenario: one that hangs takes ten seconds.
+#: So many finds end a scenario: one that hangs takes fifteen seconds.
 ENOUGH = 3
 
 on_every_loop = pytest.mark.parametrize(
@@ -42,8 +43,7 @@ def sweep(
 ) -> None:
     """Make *share* of all injections in *scenario*, in some *seconds*; fail with all errors."""
     undisturbed = perform(scenario, Injection(scenario.name, loop, seed=seed))
-    assert undisturbed.found == [], f"undisturbed: {undisturbed.found}"
-
+    fail_for([undisturbed])
     chance = random.Random(f"{seed} {scenario.name} {loop}")
     every = list(injections(scenario, loop, undisturbed.points, seed))
     most = math.ceil(1000 * seconds / scenario.cost)
@@ -52,12 +52,15 @@ def sweep(
         performance = perform(scenario, injection)
         tally[f"injections on {loop}, seed {seed}"] += performance.has_acted
         if performance.found:
-            found.append(f"{injection}: {performance.found}")
+            found.append(performance)
             if len(found) == ENOUGH:
                 break
 
-    gc.collect()
-    assert not found, f"{len(found)} injections found something:\n" + "\n".join(found)
+    leftovers = Performance(Injection(scenario.name, loop, seed=seed))
+    with unraisable_in(leftovers.found):
+        gc.collect()
+
+    fail_for([*found, leftovers])
 
 
 @on_every_loop
@@ -82,4 +85,4 @@ def test_replay() -> None:
     injection = Injection.parse(
         os.environ.get("AJOBS_INJECTION", "wait/asyncio/cancel/before/0/0/0")
     )
-    assert perform(BY_NAME[injection.scenario], injection).found == []
+    fail_for([perform(BY_NAME[injection.scenario], injection)])

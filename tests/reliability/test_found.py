@@ -8,10 +8,11 @@ import errno
 import logging
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from ajobs._place import Rules
 from ajobs._pool import Pool
 from tests import support
 from tests.conftest import footprint, left_since
+from tests.runners import far
 from tests.support import Gate, fail, forever, reach
 
 
@@ -410,3 +412,27 @@ def test_a_thread_hears_of_it_when_all_tasks_are_cancelled(
 
     asyncio.run(main())
     assert left_since(before) == []
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="subinterpreters need Python 3.13")
+async def test_an_interpreter_is_closed_even_if_the_wait_for_its_end_fails() -> None:
+    """Its socket and its poll stayed open."""
+    sleep = anyio.sleep
+    failed: list[float] = []
+
+    async def sleep_or_fail(seconds: float) -> None:
+        if not failed:
+            failed.append(seconds)
+            raise MemoryError
+
+        await sleep(seconds)
+
+    async with AsyncExitStack() as stack:
+        runner = await stack.enter_async_context(ajobs.InterpreterRunner(max_interpreters=1))
+        async with ajobs.Session() as jobs:
+            assert await jobs.start(far.add, 1, 2, runner=runner) == 3
+
+        with patch("anyio.sleep", sleep_or_fail):
+            await stack.aclose()
+
+    assert failed

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from .harness.sweep import Injection, Scenario, perform
+from .harness.sweep import Injection, Scenario, fail_for, perform
 from .races import RACES
 from .scenarios import SCENARIOS
 
@@ -44,11 +44,11 @@ def shuffle(scenario: Scenario, loop: str, seeds: range, tally: Counter[str]) ->
         performance = perform(scenario, injection)
         orders.add(performance.trace)
         if performance.found:
-            found.append(f"{injection}: {performance.found}")
+            found.append(performance)
 
     tally[f"schedules on {loop}, seeds from {seeds.start}"] += len(seeds)
     tally[f"different ones among them on {loop}"] += len(orders)
-    assert not found, f"{len(found)} schedules found something:\n" + "\n".join(found[:10])
+    fail_for(found[:10])
     return len(orders)
 
 

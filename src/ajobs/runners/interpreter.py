@@ -239,16 +239,20 @@ class _Interpreter(Place):
         deadline = anyio.current_time() + _EXIT_SECONDS
         with anyio.CancelScope(shield=True):
             # A thread tells nobody when it is gone, and is gone soon after its last word.
-            while self._thread.is_alive() and anyio.current_time() < deadline:  # noqa: ASYNC110
-                await anyio.sleep(0.001)
+            while self._thread.is_alive() and anyio.current_time() < deadline:
+                # A want of memory or descriptors here is no reason to leave it behind.
+                with suppress(OSError, MemoryError):
+                    await anyio.sleep(0.001)
 
         return not self._thread.is_alive()
 
     async def end(self) -> None:
-        if not await self._ended():
-            logger().warning("%s does not end and is left behind", self.label)
-
-        self._close()
+        try:
+            if not await self._ended():
+                logger().warning("%s does not end and is left behind", self.label)
+        finally:
+            # Whatever comes: asyncio's own Task.cancel goes through shields.
+            self._close()
 
     async def give_up(self) -> None:
         await self.end()

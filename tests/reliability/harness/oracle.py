@@ -43,6 +43,17 @@ def no_hang(seconds: float) -> Generator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@contextmanager
+def unraisable_in(found: list[str]) -> Generator[None]:
+    """Add to *found* what Python cannot raise in the block, such as warnings of what it frees."""
+
+    def hook(what: Any) -> None:
+        found.append(f"unraisable: {what.exc_value!r} in {what.object!r}")
+
+    with patch.object(sys, "unraisablehook", hook):
+        yield
+
+
 class Spy(logging.Handler):
     """Sees every job, every engine, and what is logged or lost while a run is on."""
 
@@ -74,18 +85,15 @@ class Spy(logging.Handler):
             self.ends[job.id] += 1
             finish(job, *args)
 
-        def unraisable(what: Any) -> None:
-            self.problems.append(f"unraisable: {what.exc_value!r} in {what.object!r}")
-
         with ExitStack() as stack:
             for owner, name, spy in (
                 (ajobs.Job, "__init__", job_made),
                 (ajobs.Job, "finish", finished),
                 (Engine, "__init__", engine_made),
-                (sys, "unraisablehook", unraisable),
             ):
                 stack.enter_context(patch.object(owner, name, spy))
 
+            stack.enter_context(unraisable_in(self.problems))
             log = logging.getLogger("ajobs")
             log.addHandler(self)
             stack.callback(log.removeHandler, self)

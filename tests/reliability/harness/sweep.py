@@ -8,25 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import pytest
 import trio
 
 import ajobs
 
 from .driving import Driver, Moment, driver_for
-from .oracle import Hang, Spy, no_hang, nothing_left
+from .oracle import Hang, Spy, no_hang, nothing_left, unraisable_in
 
-#: Seconds that one performance may take; most take a few milliseconds.
-LIMIT = 5.0
+#: Seconds that one performance may take; most take a few milliseconds, unless the machine is busy
+#: with something else.
+LIMIT = 15.0
+
+#: Seconds that jobs get when they are told to stop, and told so again. None takes so long, and no
+#: machine is so busy that they are over before a worker has come up to be told.
+GRACE = 60.0
+SECOND_GRACE = 30.0
+
+#: Letters of each thing found that are shown.
+SHOWN = 400
 
 
 class Act(StrEnum):
@@ -242,7 +253,7 @@ class Stage:
             case Act.CANCEL:
                 self._scopes[second].cancel()
             case Act.STOP:
-                self._stop_all(0.5 if second else 2.0)
+                self._stop_all(SECOND_GRACE if second else GRACE)
             case Act.INTERRUPT:
                 signal.raise_signal(signal.SIGINT)
             case _:
@@ -287,6 +298,20 @@ class Performance:
     found: list[str] = field(default_factory=list)
     trace: tuple[int, ...] = ()
 
+    def __str__(self) -> str:
+        return "\n  ".join([f"{self.injection}:", *(one[:SHOWN] for one in self.found)])
+
+
+def fail_for(performances: Sequence[Performance]) -> None:
+    """Fail by those of *performances* that found something, in so few words that logs keep them."""
+    found = [one for one in performances if one.found]
+    if found:
+        with unraisable_in([]):
+            # It would be reported besides, and first.
+            gc.collect()
+
+        pytest.fail("\n".join(map(str, found)), pytrace=False)
+
 
 def perform(scenario: Scenario, injection: Injection) -> Performance:
     """Play *scenario* on a fresh loop with *injection*, and look at everything afterwards."""
@@ -304,7 +329,8 @@ def perform(scenario: Scenario, injection: Injection) -> Performance:
 
         stage.found += [f"left behind: {task!r}" for task in _tasks() - before]
 
-    with nothing_left(stage.found), spy.looking():
+    # What is freed while one looks what is left is this performance's, too.
+    with spy.looking(), nothing_left(stage.found):
         try:
             with no_hang(LIMIT):
                 stage.driver.run(main, injection.seed)
