@@ -9,9 +9,12 @@ import sys
 import threading
 import time
 import traceback
+from collections import UserList
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +26,7 @@ import ajobs
 from ajobs import blocking
 from ajobs._hosted import HostedSession
 from ajobs._reading import Receipt
+from ajobs.blocking import _source
 from ajobs.blocking._bridge import Bridge
 from tests.support import Deaf, count_from, give
 
@@ -270,6 +274,139 @@ def test_parallel_foreach_is_left_early(jobs: blocking.Session) -> None:
     assert "running" not in repr(values)
     with pytest.raises(RuntimeError, match="has been used"):
         values.result()
+
+
+# What is given to be read
+
+
+def test_iterables_may_call_the_verbs(jobs: blocking.Session) -> None:
+    """A plain iterable is pulled beside the loop: it may wait, and ask jobs for what it gives."""
+
+    def doubled() -> Iterator[int]:
+        for number in range(20):
+            yield jobs.start(give, 2 * number).result()
+
+    def total() -> int:
+        return sum(ajobs.job_input())
+
+    evens = list(range(0, 40, 2))
+    assert evens == jobs.parallel_foreach(doubled(), int).result()
+    assert evens == sorted(jobs.parallel_foreach(doubled(), int, throttle=2, buffer=1))
+    assert evens == sorted(jobs.start_foreach(doubled(), int).receive())
+    assert sum(evens) == jobs.start(total, input=doubled()).result()
+    first = jobs.start(numbers, 50, output_limit=3)
+    assert sum(range(50)) == jobs.start(total, input=first.receive()).result()
+
+
+def test_iterables_are_pulled_no_further_than_needed(jobs: blocking.Session) -> None:
+    """An endless one never gets further ahead than its reader allows."""
+    pulled: list[int] = []
+
+    def endless() -> Iterator[int]:
+        for number in count():
+            pulled.append(number)
+            yield number
+
+    def first_two() -> list[int]:
+        return list(islice(ajobs.job_input(), 2))
+
+    assert [0, 1] == jobs.start(first_two, input=endless()).result()
+    assert [0, 1] == pulled
+    pulled.clear()
+    with jobs.parallel_foreach(endless(), abs, throttle=2, buffer=3) as values:
+        for taken, _ in enumerate(islice(values, 200), start=1):
+            assert len(pulled) <= taken + 2 + 3
+
+
+def test_iterables_are_closed_where_they_were_pulled(jobs: blocking.Session) -> None:
+    """In one thread, which is neither the caller's nor the loop's, and in the caller's context."""
+    where: set[int] = set()
+    names: list[str] = []
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                where.add(threading.get_ident())
+                yield 0
+        finally:
+            where.add(threading.get_ident())
+            names.append(name.get())
+
+    name = ContextVar[str]("name")
+    name.set("the caller's")
+    with jobs.parallel_foreach(endless(), abs) as values:
+        next(iter(values))
+
+    assert 1 == len(where)
+    assert where.isdisjoint({threading.get_ident(), jobs._bridge.call(threading.get_ident)})
+    assert ["the caller's"] == names
+
+
+def test_iterable_that_raises(jobs: blocking.Session) -> None:
+    """Its exception is the caller's, or the job's that reads it."""
+
+    def broken() -> Iterator[int]:
+        yield 1
+        refuse()
+
+    def read() -> list[int]:
+        return list(ajobs.job_input())
+
+    with pytest.raises(ValueError, match="on purpose") as caught:
+        jobs.parallel_foreach(broken(), abs).result()
+
+    assert "refuse" == traceback.extract_tb(caught.value.__traceback__)[-1].name
+    with pytest.raises(ValueError, match="on purpose"):
+        jobs.start(read, input=broken()).result()
+
+
+def test_iterable_that_does_not_return(
+    jobs: blocking.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who wants no more items does not wait for the next one; it is closed once it comes."""
+    monkeypatch.setattr(_source, "CLOSE_SECONDS", 0.01)
+    gate, closed = threading.Event(), threading.Event()
+
+    def stuck() -> Iterator[int]:
+        try:
+            yield 1
+            gate.wait()
+            yield 2
+        finally:
+            closed.set()
+
+    for value in jobs.parallel_foreach(stuck(), abs):
+        assert 1 == value
+        break
+
+    with jobs.parallel_foreach(stuck(), abs) as values:
+        assert 1 == next(iter(values))
+
+    assert not closed.is_set()
+    gate.set()
+    assert closed.wait(10)
+
+
+def test_what_cannot_be_iterated(jobs: blocking.Session) -> None:
+    """It is refused as in async code; and what knows its size still does."""
+    with pytest.raises(TypeError, match="iterable"):
+        jobs.parallel_foreach(5, abs)  # type: ignore[call-overload]
+
+    with pytest.raises(TypeError, match="input must be"):
+        jobs.start(give, 1, input=5)  # type: ignore[call-overload]
+
+    job = jobs.start_foreach(UserList([1, 2]), abs)
+    assert job.wait()
+    assert 2 == job.counts.total
+
+
+def test_wrong_arguments_show_no_machinery(jobs: blocking.Session) -> None:
+    """From the caller's line to what refuses it there are no frames of futures and loops."""
+    with pytest.raises(TypeError) as caught:
+        jobs.wait_any(5)  # type: ignore[arg-type]
+
+    names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert ["wait_any", "run", "_end_of", "wait_any", "flat"] == names[1:]
 
 
 # Entering and leaving
@@ -545,7 +682,8 @@ def interrupted_soon() -> Iterator[None]:
 
     def is_waiting(frame: FrameType) -> bool:
         before = frame.f_back
-        return (frame.f_code.co_name, before and before.f_code.co_name) == ("wait", "result")
+        called = (frame.f_code.co_name, before and before.f_code.co_name)
+        return called in {("wait", "result"), ("wait", "exception")}
 
     thread = threading.Thread(target=interrupt)
     thread.start()

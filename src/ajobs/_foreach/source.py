@@ -24,6 +24,9 @@ from .items import LOGGER
 #: Seconds that an asynchronous input may take to close.
 CLOSE_SECONDS: Final = 5.0
 
+#: Most items that an input reads ahead by itself, where nothing else limits it.
+MOST_AHEAD: Final = 1000
+
 #: Seconds after which a batch of items is cut short because the input is slow.
 SLOW_INPUT: Final = 0.001
 
@@ -47,6 +50,14 @@ def check_iterable(iterable: object) -> None:
     raise TypeError(
         f"parallel_foreach takes an iterable or an async iterable, not {iterable!r:.80}{hint}"
     )
+
+
+class ReadAhead(AsyncIterator[Any]):
+    """An asynchronous input that reads ahead of need by itself, as far as it is allowed to."""
+
+    @abstractmethod
+    def allow(self, most: int) -> None:
+        """Have up to *most* items ready; each that is taken leaves one less to be had."""
 
 
 class Source(ABC):
@@ -255,9 +266,12 @@ class AsyncSource(Source):
 
     async def _read_on(self, iterator: AsyncIterator[Any]) -> None:
         while not self.is_dry:
-            while self._room() <= 0:
+            while (room := self._room()) <= 0:
                 self._wanted = anyio.Event()
                 await self._wanted.wait()
+
+            if isinstance(iterator, ReadAhead):
+                iterator.allow(int(min(room, MOST_AHEAD)))
 
             try:
                 item = await anext(iterator)

@@ -12,6 +12,7 @@ from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from functools import partial
+from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
 from anyio import CancelScope
@@ -29,7 +30,8 @@ class Bridge:
 
     def __init__(self, loop: Loop) -> None:
         """Carry calls to *loop*, which runs in another thread."""
-        self._loop = loop
+        #: Where they go.
+        self.loop = loop
         self._pid = os.getpid()
         #: True once the loop has ended.
         self.is_over = False
@@ -37,12 +39,12 @@ class Bridge:
 
     def call(self, fn: Callable[[], T]) -> T:
         """Return ``fn()``, called on the loop's thread; here, if that is this one or is over."""
-        if self.is_over or self._loop.in_thread:
+        if self.is_over or self.loop.in_thread:
             return fn()
 
         self._check_process()
         future: Future[T] = Future()
-        context = self._loop.copy_context()
+        context = self.loop.copy_context()
         if not self._post(future, lambda: _settle(future, lambda: context.run(fn))):
             return fn()
 
@@ -66,14 +68,14 @@ class Bridge:
         if self.is_over:
             raise closed()
 
-        if self._loop.in_thread:
+        if self.loop.in_thread:
             refuse_here()
 
         self._check_process()
-        call = _Call(self._loop, fn, stops)
+        call = _Call(self.loop, fn, stops)
         future = call.future
         try:
-            if not self._post(future, partial(self._loop.copy_context().run, call.begin)):
+            if not self._post(future, partial(self.loop.copy_context().run, call.begin)):
                 _tell_closed(future)
 
             return self._end_of(future)
@@ -81,7 +83,7 @@ class Bridge:
             if not future.done():
                 # Raised here: what was begun there comes to its end first. A second Ctrl-C
                 # does not wait for that.
-                self._loop.call_soon(call.cancel)
+                self.loop.call_soon(call.cancel)
                 wait_for([future])
 
             raise
@@ -90,18 +92,24 @@ class Bridge:
 
     def _post(self, future: Future[T], callback: Callable[[], object]) -> bool:
         self._waiting.add(future)
-        if not self.is_over and self._loop.call_soon(callback):
+        if not self.is_over and self.loop.call_soon(callback):
             return True
 
         self._waiting.discard(future)
         return False
 
     def _end_of(self, future: Future[T]) -> T:
+        error: BaseException | None = None
         try:
-            return future.result()
+            error = future.exception()
+            if error is None:
+                return future.result()
+
+            # What a caller did wrong shows without the way that it took to the loop.
+            raise error.with_traceback(_past_bridge(error.__traceback__))
         finally:
             self._waiting.discard(future)
-            del future
+            del future, error
 
     def _check_process(self) -> None:
         if self.is_inherited:
@@ -178,6 +186,14 @@ class _Call(Generic[T]):
             return await self._fn()
 
         raise StopRequested("the job was asked to stop while it waited")
+
+
+def _past_bridge(tb: TracebackType | None) -> TracebackType | None:
+    """Return *tb* without its first frames, those of this file."""
+    while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
+        tb = tb.tb_next
+
+    return tb
 
 
 def _settle(future: Future[T], fn: Callable[[], T]) -> None:

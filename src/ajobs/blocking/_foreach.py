@@ -23,6 +23,7 @@ from .._guests import current_host
 from .._session import Session as AsyncSession
 from ._bridge import Bridge
 from ._job import Each, ForeachJob
+from ._source import readable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -108,11 +109,14 @@ def _starting(
     verb: Callable[Concatenate[AsyncSession, P], AsyncForeachJob],
 ) -> Callable[Concatenate[ForeachVerbs, P], ForeachJob]:
     """Make the verb of a session here, with the arguments of the async session's."""
+    starting: Callable[..., AsyncForeachJob] = verb
 
     @wraps(verb)
     def start(self: ForeachVerbs, /, *args: P.args, **kwargs: P.kwargs) -> ForeachJob:
-        job = self._bridge.call(lambda: verb(self._session, *args, **kwargs))
-        return ForeachJob(job, self._bridge)
+        bridge = self._bridge
+        first = [readable(one, bridge.loop) for one in args[:1]]
+        job = bridge.call(lambda: starting(self._session, *first, *args[1:], **kwargs))
+        return ForeachJob(job, bridge)
 
     return start
 
@@ -213,9 +217,9 @@ class ForeachVerbs:
             for page in jobs.parallel_foreach(urls, fetch, throttle=100):
                 ...
 
-        The iterable is pulled on the thread of the session's loop, and holds it up while it
-        blocks. See `ajobs.parallel_foreach` for the arguments.
+        A plain iterable is pulled by a thread of its own, so it may wait, and call verbs of
+        this session. See `ajobs.parallel_foreach` for the arguments.
         """
-        foreach: Any = parallel_foreach(iterable, fn, **options)
+        foreach: Any = parallel_foreach(readable(iterable, self._bridge.loop), fn, **options)
         is_bounded = options.get("buffer") is not None
         return Foreach(foreach, self._session, self._bridge, is_bounded)

@@ -259,21 +259,22 @@ class Receipt:
 
     def __init__(self, job: AsyncJob[Any], receipt: AsyncReceipt, bridge: Bridge) -> None:
         """Take from *job* by *receipt*."""
-        self._receipt = receipt
+        #: The receipt itself, for code that runs on the job's event loop.
+        self.behind = receipt
         self._bridge = bridge
         # Where there is no limit nobody waits for room, so values can be taken in any thread.
         self._is_free = job.options.output_limit is None
 
     def __iter__(self) -> Iterator[Any]:
-        iteration = self._bridge.call(self._receipt.__aiter__)
+        iteration = self._bridge.call(self.behind.__aiter__)
         return Each(self._bridge, self._next_nowait, iteration.__anext__)
 
     def _next_nowait(self) -> Any:
         if self._bridge.is_over:
-            return self._receipt.receive_nowait()
+            return self.behind.receive_nowait()
 
         if self._is_free:
-            return self._receipt.next_nowait()
+            return self.behind.next_nowait()
 
         raise WouldBlock
 
@@ -287,10 +288,10 @@ class Receipt:
         return self._bridge.run(self._all)
 
     async def _all(self) -> list[Any]:
-        return await self._receipt
+        return await self.behind
 
     def __repr__(self) -> str:
-        return repr(self._receipt).replace(
+        return repr(self.behind).replace(
             "await it for a list, or take it with async for", "iterate, or call result() for a list"
         )
 

@@ -41,6 +41,7 @@ from ._handles import Handles, JobList, Jobs, behind
 from ._host import Host
 from ._job import Each, Job, handle
 from ._seen import Seen
+from ._source import readable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,8 +75,7 @@ def _starting(
 
     @wraps(verb)
     def start(self: SessionView, /, *args: P.args, **kwargs: P.kwargs) -> Job[T]:
-        job = self._bridge.call(lambda: verb(self._session, *args, **kwargs))
-        return handle(job, self._bridge)
+        return self._start(verb, *args, **kwargs)
 
     return start
 
@@ -135,10 +135,17 @@ class SessionView(Seen, ForeachVerbs):
         """Start ``fn(*args)`` as a job. See `ajobs.Session.start`.
 
         An async function runs on the session's loop, a plain one in a thread. An *input* that
-        is a plain iterable is pulled on the loop's thread.
+        is a plain iterable is pulled by a thread of its own, so it may wait, and call verbs of
+        this session.
         """
-        start = partial(self._session.start, fn, *args, **options)
-        return handle(self._bridge.call(start), self._bridge)
+        return self._start(AsyncSession.start, fn, *args, **options)
+
+    def _start(self, verb: Callable[..., AsyncJob[T]], *args: Any, **options: Any) -> Job[T]:
+        bridge = self._bridge
+        if "input" in options:
+            options["input"] = readable(options["input"], bridge.loop)
+
+        return handle(bridge.call(partial(verb, self._session, *args, **options)), bridge)
 
     start_command = _starting(AsyncSession.start_command)
     start_script = _starting(AsyncSession.start_script)
