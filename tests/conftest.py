@@ -15,12 +15,19 @@ from contextlib import suppress
 import anyio
 import pytest
 import trio
+from hypothesis import HealthCheck, settings
 
 # Shells start what runs in the background with SIGINT ignored, and Python leaves it so: a test
 # that interrupts itself would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-PATIENCE = 3.0  # seconds that a thread, a child or a task may take to end after its test
+PATIENCE = 10.0  # seconds that a thread, a child or a task may take to end after its test
+
+# The same examples on each push, however slow the machine; long runs ask for others.
+settings.register_profile(
+    "ajobs", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ajobs")
 
 
 # Of our own, since anyio's would drop a loop that is not installed without a word.
@@ -82,9 +89,9 @@ def footprint() -> frozenset[str]:
     return frozenset((*open_files(), *live_threads(), *child_processes()))
 
 
-def left_since(before: frozenset[str]) -> list[str]:
-    """List what came since *before* and does not go within `PATIENCE`."""
-    deadline = time.monotonic() + PATIENCE
+def left_since(before: frozenset[str], patience: float | None = None) -> list[str]:
+    """List what came since *before* and does not go within *patience*, else `PATIENCE`."""
+    deadline = time.monotonic() + (PATIENCE if patience is None else patience)
     collecting = False  # dear, and the threads of a closed loop need one pause only
     while (left := footprint() - before) and time.monotonic() < deadline:
         if collecting:
