@@ -58,6 +58,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_blocking", "_capture", "_culprit", "_failure", "_input", "_log", "_printed", "_track"),
     # reading, waiting and showing; the far end
     ("_far_messages", "_place", "_reading", "_view", "_waiting", "_worker", "runners"),
+    ("_saving",),
     # the job; what a runner needs of workers
     ("_far_items", "_job", "_pool", "_process", "_talk", "runners.task", "runners.thread"),
     ("_calls", "_following", "_programs", "_run", "_showing", "_table", "runners.command"),
@@ -110,7 +111,6 @@ MAX_LINES = 400
 LONG_FILES: dict[str, str] = {  # path below src/ajobs: why it reads better in one piece
     "_far_items.py": "what one worker does with batches; a second file would slow its start",
     "_job.py": "the whole handle on one page: half of it says what each attribute means",
-    "_reading.py": "the readers of one log; a file each would repeat what they share",
     "_run.py": "one run: what its runner, its code and its owner see of it",
     "_loop.py": "what asyncio and trio do differently, side by side",
     "_engine.py": "queue, workers, throttle and stop act on the same few counters",

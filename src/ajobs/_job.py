@@ -24,8 +24,9 @@ from ._checks import command_of, count, one_of, seconds
 from ._errors import JobNotFinished, JobStopped, JobStuck
 from ._log import Log, streams_of
 from ._loop import Loop
-from ._reading import Follower, KeepingReceipt, Readable, Receipt, save
+from ._reading import Follower, KeepingReceipt, Readable, Receipt
 from ._records import Progress, Record, StateChange, Stream, aware
+from ._saving import save
 from ._spec import JobOptions, JobSpec
 from ._state import TRANSITIONS, JobState, refuse_move
 from ._text import line_of

@@ -196,7 +196,7 @@ async def test_a_save_that_is_cancelled_while_it_writes_writes_once(tmp_path: Pa
     async with ajobs.Session() as jobs:
         job = jobs.start(support.write, 1, 2)
         await job.wait()
-        with patch("ajobs._reading._open_file", open_file):
+        with patch("ajobs._saving._open_file", open_file):
             task = asyncio.create_task(job.save(tmp_path / "never made"))
             while not gate.arrived:
                 await checkpoint()
