@@ -63,6 +63,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_far_items", "_job", "_pool", "_process", "_talk", "runners.task", "runners.thread"),
     ("_calls", "_following", "_programs", "_run", "_showing", "_table", "runners.command"),
     ("_pooled",),
+    ("_settling",),
     ("_engine", "_jobs", "_named", "_unseen", "runners.interpreter", "runners.process"),
     ("runners.script",),
     # many items in one call; owners
@@ -113,7 +114,6 @@ LONG_FILES: dict[str, str] = {  # path below src/ajobs: why it reads better in o
     "_job.py": "the whole handle on one page: half of it says what each attribute means",
     "_run.py": "one run: what its runner, its code and its owner see of it",
     "_loop.py": "what asyncio and trio do differently, side by side",
-    "_engine.py": "queue, workers, throttle and stop act on the same few counters",
     "_foreach/run.py": "the counters of one call and all that may end it",
 }
 

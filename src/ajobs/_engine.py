@@ -1,8 +1,8 @@
 """The engine of a session: the queue, the tasks that run jobs, the throttle, and stopping.
 
 Jobs that never wait share one task; a job that does wait keeps the task to itself, and the
-next queued jobs get others. This file decides when code runs and ends, not which jobs there
-are: the session keeps the table.
+next queued jobs get others. This file decides when code runs and is told to end; what becomes
+of a run that has ended is `Settler`'s business.
 """
 
 from __future__ import annotations
@@ -12,29 +12,24 @@ import warnings
 from collections import deque
 from functools import partial
 from time import time
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
-import anyio
-from anyio import CancelScope
 from anyio.lowlevel import checkpoint, current_token
 
 from ._context import enter_context
 from ._drive import NEEDS_TASK, Pause, resume
-from ._errors import JobTimeout
-from ._input import open_input
-from ._job import Job, Keeper
+from ._job import Job
 from ._logs import logger
 from ._loop import CurrentTask, Loop
 from ._run import JobRun
-from ._runner import LeftBehind, Runner
+from ._runner import Runner
+from ._settling import Owner, Settler
 from ._spec import JobSpec
-from ._state import Demand, JobState, judge
-from ._text import clean, line_of
+from ._state import Demand, JobState
+from ._text import clean
 
 # Looked up once: on Python 3.11 reading a member off its class costs as much as a call.
 NOT_STARTED = JobState.NOT_STARTED
-COMPLETED = JobState.COMPLETED
 
 #: Jobs that do not wait run one after the other in one turn of the loop, this long at most.
 BURST_SECONDS = 0.005
@@ -53,41 +48,18 @@ SAME_MOMENT = 0.001
 BURST_JOBS = 32
 
 
-class Owner(Protocol):
-    """Who keeps the table of the jobs that an engine runs. Called on the loop."""
-
-    def job_ended(self, job: Job[Any]) -> object:
-        """*job* has reached its final state."""
-
-    def job_seen(self, job: Job[Any]) -> object:
-        """Somebody has seen that *job* failed."""
-
-    def job_drained(self, job: Job[Any]) -> object:
-        """Records of *job*, which has finished, were taken."""
-
-    def interrupted(self) -> object:
-        """The program is being ended (Ctrl-C) while a job's code ran."""
-
-
-class Engine(Keeper):
+class Engine(Settler):
     """Runs jobs on one loop, at most *throttle* at once."""
 
     def __init__(self, loop: Loop, throttle: float, stop_grace: float, owner: Owner) -> None:
         """Make an engine on *loop*, which its owner enters and leaves."""
-        self.loop = loop
+        super().__init__(loop, stop_grace, owner)
         self.token = current_token()
-        self._home = loop.current_task()
-        self.stop_grace = stop_grace
         self.is_draining = False
-        self.unfinished = 0
-        self.left_behind: list[Job[Any]] = []
-        self._owner = owner
         self._throttle = throttle
-        self._running = 0
         self._spares = 0
         self._queue: deque[Job[Any]] = deque()
         self._runs: dict[JobRun, None] = {}
-        self._idle: anyio.Event | None = None
         #: What the clock said lately: the jobs that are started in one turn of the loop share
         #: one look at it, and one number.
         self._now = 0.0
@@ -163,11 +135,11 @@ class Engine(Keeper):
         value, error = None, None
         try:
             value = await resume(run.coro, run.context, run.yielded)
-        except BaseException as exc:  # noqa: BLE001  # judged by _conclude
+        except BaseException as exc:  # noqa: BLE001  # judged by conclude
             error = exc
 
         del self._runs[run]
-        self._conclude(run, value, error)
+        self.conclude(run, value, error)
 
     def _give_task(self, run: JobRun, task: CurrentTask) -> None:
         """Note that *run* has to wait: its task is its own from now on."""
@@ -197,12 +169,12 @@ class Engine(Keeper):
         spec, run.context = job.take_up(run)
         try:
             has_ended = run.context.run(_enter, run, job._runner, spec)
-        except BaseException as exc:  # noqa: BLE001  # judged there; nothing may leave a job
-            self._conclude(run, None, exc)
+        except BaseException as exc:  # noqa: BLE001  # judged by conclude; nothing may leave a job
+            self.conclude(run, None, exc)
             return True
 
         if has_ended:
-            self._conclude(run, run.yielded, None)
+            self.conclude(run, run.yielded, None)
         elif type(run.yielded) is Pause:
             self._pause(run, run.yielded)
             return True
@@ -250,7 +222,7 @@ class Engine(Keeper):
             run.yielded = run.context.run(run.coro.send, False)  # see Pause
         except StopIteration as end:
             value = end.value
-        except BaseException as exc:  # noqa: BLE001  # judged by _conclude
+        except BaseException as exc:  # noqa: BLE001  # judged by conclude
             error = exc
         else:
             self._give_new_task(run)
@@ -260,7 +232,7 @@ class Engine(Keeper):
 
     def _conclude_paused(self, run: JobRun, value: Any, error: BaseException | None) -> None:
         del self._runs[run]
-        self._conclude(run, value, error)
+        self.conclude(run, value, error)
         if self._queue:
             self._call_worker()
 
@@ -297,111 +269,19 @@ class Engine(Keeper):
                 value = await resume(run.coro, run.context, run.yielded)
             except StopIteration as end:
                 value = end.value
-            except BaseException as exc:  # noqa: BLE001  # judged by _conclude
+            except BaseException as exc:  # noqa: BLE001  # judged by conclude
                 error = exc
 
             self._conclude_paused(run, value, error)
 
-    # Ending
-
-    def _conclude(self, run: JobRun, value: Any, error: BaseException | None) -> None:
-        try:
-            self._settle(run, value, error)
-        except Exception as exc:  # noqa: BLE001  # a bug of ours; without this, waits would hang
-            logger().critical("%s could not be ended properly", run.job.label(), exc_info=exc)
-            if not run.job.is_finished:
-                self.unfinished -= 1
-                run.job.break_off(exc)
-                self._owner.job_ended(run.job)
-
-            self._ring_if_idle()
-
-    def _settle(self, run: JobRun, value: Any, error: BaseException | None) -> None:
-        if run.begun is None and error is None:
-            run.begin()
-
-        run.is_closed = True  # also for a thread that begins to wait only now
-        if run.has_extras or run.job._log is not None:
-            run.close()
-
-        if run.job._options.input is not None:
-            self._close_input(run.job)
-
-        # The context holds the run: without this the two would hold each other.
-        del run.context
-        run.scope = None
-        if run.counts:
-            self._running -= 1
-
-        if error is None and run.demand is None and run.overflow is None:
-            self._end(run.job, COMPLETED, value, None)
-        elif isinstance(error, LeftBehind):
-            self._leave_behind(run, error)
-        else:
-            self._judge(run, value, error)
-
-    def _judge(self, run: JobRun, value: Any, error: BaseException | None) -> None:
-        if _is_interrupt(error):
-            # Not an outcome of this job: it is the program that is being ended.
-            self._owner.interrupted()
-            error = None
-            self._note_stop(run)
-        elif isinstance(error, self.loop.cancelled) and self._home.is_spoiled():
-            # Somebody cancels every task, this session's own too, which so stops its jobs.
-            self._note_stop(run)
-
-        if run.overflow is not None:
-            run.demand = Demand.OVERFLOW
-
-        _cut_traceback(error)
-        state, reason = judge(run.demand, error, self.loop.cancelled)
-        if state is not JobState.COMPLETED:
-            value = None
-
-        self._end(run.job, state, value, _reason_for(run, reason))
-
-    def _note_stop(self, run: JobRun) -> None:
-        if run.demand is None:
-            run.demand = Demand.STOP
-            run.job.move(JobState.STOPPING)
-
-    def _end(
-        self, job: Job[Any], state: JobState, value: Any, reason: BaseException | None
-    ) -> None:
-        if reason is not None and not job.is_awaited:
-            command = clean(job.command)
-            logger().error("%s (%s) failed: %s", job.label(), command, line_of(reason))
-
-        job.finish(state, value, reason)
-        self.unfinished -= 1
-        self._owner.job_ended(job)
-        self._ring_if_idle()
-
-    def _ring_if_idle(self) -> None:
-        if not self.unfinished and self._idle is not None:
-            self._idle.set()
-
-    def _close_input(self, job: Job[Any]) -> None:
-        """Close what *job* was given to read, read or not, and forget it."""
-        run, source = job.run, job.options.input
-        opened = run.input if isinstance(run, JobRun) else None
-        if opened is None and source is not None:
-            opened = open_input(source, self.loop)
-
-        if opened is not None:
-            opened.close()
-
-        job.forget_input()
+    # Stopping
 
     def stop(self, job: Job[Any], grace: float) -> None:
         """Tell *job* to end; return at once."""
         if isinstance(job.run, JobRun):
             job.run.end(Demand.STOP, grace)
         elif not job.is_finished:
-            if job.options.input is not None:
-                self._close_input(job)
-
-            self._end(job, JobState.STOPPED, None, None)
+            self.end_unbegun(job)
 
     def stop_all(self, grace: float) -> None:
         """Tell all jobs to end; the queued ones never run."""
@@ -410,12 +290,6 @@ class Engine(Keeper):
 
         for run in tuple(self._runs):
             run.end(Demand.STOP, grace)
-
-    async def idle(self) -> None:
-        """Wait until every job has finished."""
-        while self.unfinished:
-            self._idle = anyio.Event()
-            await self._idle.wait()
 
     def start_draining(self) -> None:
         """From now on a writer that waits for room fails when nobody is left to read."""
@@ -431,13 +305,13 @@ class Engine(Keeper):
             asyncio's own ``Task.cancel``, or trio's Ctrl-C.
         """
         self.stop_all(grace)
-        cancelled = await self._idle_within(grace + LEAVE_SECONDS)
+        cancelled = await self.idle_within(grace + LEAVE_SECONDS)
         for run in tuple(self._runs):
             if run.leave is not None:
                 run.leave()
 
         if self._runs:
-            cancelled = await self._idle_within(LEAVE_SECONDS) or cancelled
+            cancelled = await self.idle_within(LEAVE_SECONDS) or cancelled
 
         refusing = [run.job.label() for run in self._runs if run.leave is None]
         if refusing:
@@ -446,46 +320,9 @@ class Engine(Keeper):
                 f"that catches its cancellation and goes on cannot be ended from outside"
             )
 
-        return await self._idle_within(math.inf) or cancelled
+        return await self.idle_within(math.inf) or cancelled
 
-    async def _idle_within(self, limit: float) -> BaseException | None:
-        cancelled: BaseException | None = None
-        deadline = self.loop.time() + limit
-        while self.unfinished and self.loop.time() < deadline:
-            try:
-                with CancelScope(deadline=deadline):
-                    await self.idle()
-            except (self.loop.cancelled, KeyboardInterrupt, Exception) as exc:  # noqa: BLE001  # raised later
-                cancelled = exc  # also a want of memory: the jobs are joined all the same
-
-        return cancelled
-
-    def _leave_behind(self, run: JobRun, left: LeftBehind) -> None:
-        job = run.job
-        self.left_behind.append(job)
-        self.unfinished -= 1
-        self._ring_if_idle()
-
-        def ended(value: Any, error: BaseException | None) -> None:
-            self.unfinished += 1
-            self._judge(run, value, error)
-
-        # In whatever thread the code ends: on the loop if it is still there, else right here.
-        def ended_somewhere(value: Any, error: BaseException | None) -> None:
-            if not self.loop.call_soon(lambda: ended(value, error)):
-                ended(value, error)
-
-        left.on_end(ended_somewhere)
-
-    # What jobs and runs tell
-
-    def note_seen(self, job: Job[Any]) -> None:
-        """Note that somebody has seen that *job* failed."""
-        self._owner.job_seen(job)
-
-    def note_drained(self, job: Job[Any]) -> None:
-        """Note that records of a finished *job* were taken."""
-        self._owner.job_drained(job)
+    # What runs tell
 
     def paused(self) -> None:
         """A run waits, so another one may take its turn."""
@@ -541,51 +378,3 @@ def _enter(run: JobRun, runner: Runner, spec: JobSpec) -> bool:
 
     run.coro = coro
     return False
-
-
-def _reason_for(run: JobRun, reason: BaseException | None) -> BaseException | None:
-    """Return why the job failed, where it is not the job's own error."""
-    if run.demand is Demand.OVERFLOW:
-        return run.overflow
-
-    if run.demand is not Demand.TIMEOUT:
-        return reason
-
-    job = run.job
-    late = JobTimeout(f"{job.label()} ran longer than its timeout of {job.options.timeout:g} s")
-    late.__cause__ = reason
-    return late
-
-
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Tell whether *error* is a Ctrl-C, or a group with one in it: what task groups make of it."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(KeyboardInterrupt) is not None
-
-    return isinstance(error, KeyboardInterrupt)
-
-
-def _cut_traceback(error: BaseException | None) -> None:
-    """Cut the frames before the job's own code off: they help nobody, and pin the task."""
-    if error is None:
-        return
-
-    frames = error.__traceback__
-    while frames is not None and _package(frames) in _BELOW:
-        frames = frames.tb_next
-
-    if frames is None:
-        # A job that is a function of one of those libraries.
-        frames = error.__traceback__
-        while frames is not None and _package(frames) == "ajobs":
-            frames = frames.tb_next
-
-    error.__traceback__ = frames
-
-
-def _package(frames: TracebackType) -> str:
-    return str(frames.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-
-
-#: What stands between the event loop and a job's code, in a task or a thread.
-_BELOW = frozenset({"ajobs", "anyio", "asyncio", "concurrent", "outcome", "threading", "trio"})

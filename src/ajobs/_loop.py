@@ -62,7 +62,7 @@ class Loop(ABC):
 
     @abstractmethod
     def protect(self, *owners: type) -> None:
-        """Let a Ctrl-C never break off a method of *owners* in its middle.
+        """Let a Ctrl-C never break off a method of *owners*, or of their bases, in its middle.
 
         asyncio turns the signal into a cancellation of the main task. trio raises it in
         whatever code runs, unless that is marked; then it reaches the main task at its next
@@ -398,9 +398,10 @@ class TrioLoop(Loop):
         self._on_empty: anyio.Event | None = None
 
     def protect(self, *owners: type) -> None:
-        for owner in {Loop, TrioLoop, Timer, *owners} - self._protected:
-            self._protected.add(owner)
-            for member in vars(owner).values():
+        classes = {one for owner in (TrioLoop, Timer, *owners) for one in owner.__mro__}
+        for one in classes - self._protected:
+            self._protected.add(one)
+            for member in vars(one).values():
                 if isinstance(member, FunctionType):
                     self._trio.lowlevel.enable_ki_protection(member)
 

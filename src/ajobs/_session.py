@@ -102,7 +102,7 @@ class Session(Starter, JobTable):
             raise RuntimeError("a session is entered once: make a new one")
 
         self._loop: Loop = current_loop()
-        self._loop.protect(Session, Starter, JobTable, Engine, JobRun, Job, Log)
+        self._loop.protect(Session, Engine, JobRun, Job, Log)
         await self._loop.open()
         self._engine = Engine(self._loop, self._throttle, self._stop_grace, self)
         self._scope = CancelScope()
