@@ -9,15 +9,26 @@ import gc
 import math
 import os
 import random
+import signal
 from collections import Counter
 
 import pytest
+from anyio.lowlevel import checkpoint
 
 from .harness.driving import HERE, LOOPS
 from .harness.oracle import unraisable_in
-from .harness.sweep import Injection, Performance, Scenario, fail_for, injections, perform
+from .harness.sweep import (
+    Act,
+    Injection,
+    Performance,
+    Scenario,
+    Stage,
+    fail_for,
+    injections,
+    perform,
+)
 from .place_scenarios import PLACES
-from .scenarios import SCENARIOS
+from .scenarios import SCENARIOS, UNTOUCHED
 
 BY_NAME = {one.name: one for one in SCENARIOS + PLACES}
 
@@ -86,3 +97,18 @@ def test_replay() -> None:
         os.environ.get("AJOBS_INJECTION", "wait/asyncio/cancel/before/0/0/0")
     )
     fail_for([perform(BY_NAME[injection.scenario], injection)])
+
+
+@on_every_loop
+def test_a_ctrl_c_of_whoever_runs_the_sweep_is_no_find(loop: str) -> None:
+    """It ends the sweep: asyncio made a cancellation of the victim of it, and the sweep a find."""
+
+    async def press_and_wait() -> None:
+        signal.raise_signal(signal.SIGINT)
+        await checkpoint()
+
+    async def play(stage: Stage) -> None:
+        await stage.victim(press_and_wait)
+
+    with pytest.raises(KeyboardInterrupt):
+        perform(Scenario("pressed", play, UNTOUCHED), Injection("pressed", loop, Act.STOP))

@@ -44,6 +44,19 @@ def no_hang(seconds: float) -> Generator[None]:
 
 
 @contextmanager
+def ctrl_c_comes_later() -> Generator[None]:
+    """Raise a Ctrl-C of whoever runs the tests after the block, in which it would pass for ours."""
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            raise KeyboardInterrupt
+
+
+@contextmanager
 def unraisable_in(found: list[str]) -> Generator[None]:
     """Add to *found* what Python cannot raise in the block, such as warnings of what it frees."""
 

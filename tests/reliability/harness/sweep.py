@@ -13,6 +13,7 @@ import random
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -25,7 +26,7 @@ import trio
 import ajobs
 
 from .driving import Driver, Moment, driver_for
-from .oracle import Hang, Spy, no_hang, nothing_left, unraisable_in
+from .oracle import Hang, Spy, ctrl_c_comes_later, no_hang, nothing_left, unraisable_in
 
 #: Seconds that one performance may take; most take a few milliseconds, unless the machine is busy
 #: with something else.
@@ -330,14 +331,12 @@ def perform(scenario: Scenario, injection: Injection) -> Performance:
         stage.found += [f"left behind: {task!r}" for task in _tasks() - before]
 
     # What is freed while one looks what is left is this performance's, too.
-    with spy.looking(), nothing_left(stage.found):
+    others = nullcontext() if injection.act is Act.INTERRUPT else ctrl_c_comes_later()
+    with others, spy.looking(), nothing_left(stage.found):
         try:
             with no_hang(LIMIT):
                 stage.driver.run(main, injection.seed)
-        except BaseException as exc:  # whatever it was, it must not end the sweep
-            if isinstance(exc, KeyboardInterrupt) and injection.act is not Act.INTERRUPT:
-                raise
-
+        except BaseException as exc:  # noqa: BLE001  # whatever it was, it must not end the sweep
             stage.found.append(f"the loop ended with {exc!r}")
 
     stage.found += spy.wrong()
