@@ -61,8 +61,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_saving",),
     # the job; what a runner needs of workers
     ("_far_items", "_job", "_pool", "_process", "_talk", "runners.task", "runners.thread"),
-    ("_calls", "_following", "_programs", "_run", "_showing", "_table", "runners.command"),
-    ("_pooled",),
+    ("_calls", "_following", "_programs", "_showing", "_table", "_writing", "runners.command"),
+    ("_pooled", "_run"),
     ("_settling",),
     ("_engine", "_jobs", "_named", "_unseen", "runners.interpreter", "runners.process"),
     ("runners.script",),
@@ -112,7 +112,6 @@ MAX_LINES = 400
 LONG_FILES: dict[str, str] = {  # path below src/ajobs: why it reads better in one piece
     "_far_items.py": "what one worker does with batches; a second file would slow its start",
     "_job.py": "the whole handle on one page: half of it says what each attribute means",
-    "_run.py": "one run: what its runner, its code and its owner see of it",
     "_loop.py": "what asyncio and trio do differently, side by side",
     "_foreach/run.py": "the counters of one call and all that may end it",
 }

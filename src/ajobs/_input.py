@@ -1,8 +1,8 @@
 """The input of a job, pulled from its source on the loop, one item when one is asked for.
 
 A synchronous source is advanced on the loop's thread only; an asynchronous one by a single
-task of its own, since generators may hold task-bound things such as cancel scopes. This
-file knows sources and readers, not jobs.
+task of its own, since generators may hold task-bound things such as cancel scopes. The job's
+code reads wherever it runs. This file knows sources and readers, not jobs.
 """
 
 from __future__ import annotations
@@ -10,18 +10,24 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import Any
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, Self
 
 import anyio
 from anyio import CancelScope
+from anyio.lowlevel import EventLoopToken
 
 from ._context import enter_context
+from ._errors import StopRequested
 from ._logs import logger
 from ._loop import Loop
 from ._spec import Input
 
 CLOSE_FAILED = "closing the input of a job failed"
+
+#: What stands for the end of an input on its way into a thread.
+_END = object()
 
 #: Seconds that a source may take to close.
 CLOSE_SECONDS = 5.0
@@ -204,3 +210,81 @@ class _AsyncInput(JobInput):
             # Never read: it still has to be closed, by a task.
             self._is_started = True
             self._loop.spawn(self._pull, "ajobs input")
+
+
+class Asker(Protocol):
+    """The run whose code reads, as its reader sees it."""
+
+    is_closed: bool
+
+    async def next_input(self) -> Any:
+        """Return the next item; on the run's loop.
+
+        Raises:
+            StopAsyncIteration: The input has ended, or there is none.
+        """
+
+    def stopping(self, callback: Callable[[], object]) -> AbstractContextManager[object]:
+        """Call *callback* if the job is told to end while the block runs, or was already."""
+
+
+class InputReader:
+    """A job's input, to be read with ``for`` in threads and ``async for`` in tasks."""
+
+    def __init__(self, run: Asker, loop: Loop, token: EventLoopToken) -> None:
+        """Read the input of *run*, which lives on *loop*, the one of *token*."""
+        self._run = run
+        self._loop = loop
+        self._token = token
+
+    def __aiter__(self) -> Self:
+        """Return itself: the job's input has one position."""
+        return self
+
+    async def __anext__(self) -> Any:
+        """Return the next item, waiting for it."""
+        if self._loop.is_running_here:
+            return await self._run.next_input()
+
+        # An async function in a thread with a loop of its own, which must not be blocked.
+        item = await anyio.to_thread.run_sync(self._next_or_end, abandon_on_cancel=True)
+        if item is _END:
+            raise StopAsyncIteration
+
+        return item
+
+    def __iter__(self) -> Self:
+        """Return itself, in code that is not on the loop.
+
+        Raises:
+            RuntimeError: On the loop, where waiting would block every job.
+        """
+        if self._loop.in_thread:
+            raise RuntimeError("read job_input() with `async for` here: `for` would block the loop")
+
+        return self
+
+    def __next__(self) -> Any:
+        """Return the next item, blocking the thread until it is there."""
+        item = self._next_or_end()
+        if item is _END:
+            raise StopIteration
+
+        return item
+
+    def _next_or_end(self) -> Any:
+        if self._run.is_closed:
+            # Its loop may be about to end, and would leave the question unheard.
+            raise StopRequested("the job has ended without this thread, which asked for input")
+
+        return anyio.from_thread.run(self._ask, token=self._token)
+
+    async def _ask(self) -> Any:
+        # On the run's loop, for code in a thread: no cancellation reaches it, but a stop does.
+        with CancelScope() as scope, self._run.stopping(scope.cancel):
+            try:
+                return await self._run.next_input()
+            except StopAsyncIteration:
+                return _END
+
+        raise StopRequested("the job was asked to stop while it waited for input")
