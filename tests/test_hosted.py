@@ -197,6 +197,24 @@ def test_jobs_start_while_the_loop_of_a_console_rests() -> None:
         jobs.start(add, 1, 2)
 
 
+def test_jobs_start_where_no_task_runs() -> None:
+    """The console of asyncio runs a statement without await in a callback, in no task."""
+
+    async def console() -> str:
+        jobs = await ajobs.open_session()
+        loop = asyncio.get_running_loop()
+        started: asyncio.Future[ajobs.Job[str]] = loop.create_future()
+        loop.call_soon(
+            lambda: started.set_result(jobs.start(str, 1, runner="process")), context=Context()
+        )
+        try:
+            return await (await started)
+        finally:
+            await jobs.aclose()
+
+    assert "1" == asyncio.run(console())
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_interrupt_in_the_code_of_a_job_reaches_whoever_runs_the_loop(backend: str) -> None:
     """The job that it hit is stopped; the main code hears of it; the other jobs go on."""

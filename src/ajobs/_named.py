@@ -79,6 +79,7 @@ class HostedRunner(Runner):
             self._loop.spawn(self._host, f"ajobs {self.kind} runner")
 
         if not self._opened.is_set():
+            await emit.in_task()
             await self._opened.wait()
 
         if self._error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -227,6 +228,7 @@ async def test_tables_fit_the_terminal(width: int, monkeypatch: pytest.MonkeyPat
         assert max(len(line) + line.count("名") + line.count("前") for line in lines) <= width
         assert all(word in lines[0] for word in ("Id", "Name", "State"))
         assert "Completed" in lines[-1]
+        assert "Location" not in lines[0] or "localhost" in lines[-1]  # cut, it says nothing
 
 
 async def test_many_jobs_are_counted() -> None:
@@ -245,6 +247,16 @@ async def test_colours() -> None:
         jobs.start(nothing)
 
     assert "\x1b[32mCompleted" in by_rich(jobs, color=True)
+
+
+async def test_style_outweighs_that_of_notebooks() -> None:
+    """JupyterLab moves the text of tables to the right, by rules of two classes."""
+    async with Session() as jobs:
+        jobs.start(nothing)
+
+    rules = re.findall(r"(\S[^{}]*){", jobs._repr_html_().partition("</style>")[0])
+    assert rules
+    assert all(one.count(".ajobs") >= 3 for rule in rules for one in rule.split(","))
 
 
 @pytest.mark.slow

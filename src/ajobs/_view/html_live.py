@@ -13,11 +13,15 @@ def bars_html(picture: Bars) -> str:
     rows = "".join(
         f'<tr><td style="padding-left:{1.5 * bar.depth}em">{escape(bar.title)}</td>'
         f"<td>{_drawn(bar.fraction)}</td>"
-        + "".join(map(cell, (bar.amount, bar.left, bar.text)))
+        + cell(bar.amount, "n")
+        + cell(bar.left, "n")
+        + cell(bar.text)
         + "</tr>"
         for bar in picture.bars
     )
-    return block(f"<table><tbody>{rows}</tbody></table>", *_below(picture.more, picture.totals))
+    return block(
+        f"<table><tbody>{rows}</tbody></table>", *_below(picture.more, "bars", picture.totals)
+    )
 
 
 def table_html(picture: Table) -> str:
@@ -25,7 +29,7 @@ def table_html(picture: Table) -> str:
     has_bars = any(line.fraction is not None for line in picture.lines)
     titles = ("Id", "Name", "Kind", "State", "Time", *(["Progress"] if has_bars else []), "")
     rows = (_row(line, has_bars) for line in picture.lines)
-    return block(grid(titles, rows), *_below(picture.more, picture.totals))
+    return block(grid(titles, rows), *_below(picture.more, "jobs", picture.totals))
 
 
 def _row(line: Line, has_bars: bool) -> str:
@@ -34,7 +38,7 @@ def _row(line: Line, has_bars: bool) -> str:
         + cell(line.name)
         + cell(line.kind)
         + f"<td>{state_html(line.state)}</td>"
-        + cell(line.time)
+        + cell(line.time, "n")
         + (f"<td>{_drawn(line.fraction)}</td>" if has_bars else "")
         + cell(line.text)
     )
@@ -44,6 +48,6 @@ def _drawn(fraction: float | None) -> str:
     return "" if fraction is None else f'<progress max="1" value="{fraction:.3f}"></progress>'
 
 
-def _below(more: int, totals: Totals) -> list[str]:
-    left_out = [f"<p>... and {more:,} more</p>"] if more else []
+def _below(more: int, what: str, totals: Totals) -> list[str]:
+    left_out = [f"<p>... and {more:,} more {what}</p>"] if more else []
     return [*left_out, *([f"<p>{escape(totals.text)}</p>"] if totals.jobs > 1 else [])]
