@@ -44,13 +44,13 @@ async def test_B10_waits_end_in_time_with_every_worker_wedged(anyio_backend: str
         ]
         pids = [await first_output(job) for job in wedged]
         os.kill(pids[2], signal.SIGSTOP)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             assert not (await ajobs.wait_any(wedged, timeout=0.01)).done
             assert not await wedged[0].wait(0.01)
             assert await jobs.stop(wedged, grace=0.01)
 
         assert ["Stopped"] * 3 == [job.state for job in wedged]
-        assert gone_within(1, pids) == []
+        assert gone_within(5, pids) == []
 
 
 # Death
@@ -163,7 +163,7 @@ async def test_D18_no_zombies(anyio_backend: str) -> None:
             killed = jobs.start(far.die, signal.SIGKILL, runner=runner)
             await ajobs.wait_all(ended, killed)
 
-        with anyio.fail_after(1):
+        with anyio.fail_after(20):
             while zombies() - before:  # noqa: ASYNC110  # nobody is told
                 await anyio.sleep(0.005)
 
@@ -252,7 +252,7 @@ def test_D31_a_program_that_ends_leaves_nothing_and_says_nothing(state: str) -> 
     )
 
     assert (5, "") == (result.returncode, result.stderr)
-    assert gone_within(1, [int(result.stdout)]) == []
+    assert gone_within(5, [int(result.stdout)]) == []
 
 
 async def test_D32_an_exit_hook_that_fails_is_logged(
@@ -377,5 +377,5 @@ async def test_F13_a_reader_that_waits_learns_of_the_death(anyio_backend: str) -
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(kill)
-            with pytest.raises(WorkerDied, match="SIGKILL"), anyio.fail_after(5):
+            with pytest.raises(WorkerDied, match="SIGKILL"), anyio.fail_after(20):
                 await receipt.receive()

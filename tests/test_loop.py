@@ -66,7 +66,7 @@ async def test_earlier_timer_shortens_the_sleep() -> None:
         loop.call_at(loop.time() + 1000, lambda: None)
         await anyio.wait_all_tasks_blocked()
         loop.call_at(loop.time() + 0.01, event.set)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await event.wait()
 
 
@@ -97,7 +97,7 @@ async def test_timer_may_set_a_timer() -> None:
     event = anyio.Event()
     async with a_loop() as loop:
         loop.call_at(0, lambda: loop.call_at(loop.time() + 0.001, event.set))
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await event.wait()
 
 
@@ -137,7 +137,7 @@ async def test_overdue_timer_runs_at_once() -> None:
     event = anyio.Event()
     async with a_loop() as loop:
         loop.call_at(loop.time() - 100, event.set)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await event.wait()
 
 
@@ -220,7 +220,7 @@ async def test_root_task_outlives_its_starter() -> None:
         scope.cancel()
 
     gate.open()
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         await done.wait()
 
     assert held is not None
@@ -362,7 +362,7 @@ async def test_cancelled_before_its_first_step_a_worker_is_replaced() -> None:
         for task in asyncio.all_tasks() - others:
             task.cancel()
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await ajobs.wait_all(queued)
             assert 3 == await jobs.start(give, 3)
 

@@ -118,7 +118,7 @@ async def test_cancelled(trap: str, told: Path) -> None:
             sleeper = await number_in(told)
             tasks.cancel_scope.cancel()
 
-        assert gone_within(2, [sleeper]) == []
+        assert gone_within(5, [sleeper]) == []
         assert await sh(programs, "exit 0") == (0, b"", b"")
 
 
@@ -130,7 +130,7 @@ async def test_left_behind() -> None:
     assert code == 0
     number = int(out)
 
-    assert gone_within(2, [number]) == []
+    assert gone_within(5, [number]) == []
 
 
 @pytest.mark.kill
@@ -150,7 +150,7 @@ async def test_death_of_the_process(told: Path) -> None:
         with pytest.raises(WorkerDied):
             await sh(programs, "exit 0")
 
-    assert gone_within(2, [number]) == []
+    assert gone_within(5, [number]) == []
 
 
 PARENT = """
@@ -173,7 +173,7 @@ def test_death_of_the_parent(told: Path) -> None:
         number = int(told.read_text())
         parent.kill()
 
-    assert gone_within(2, [number]) == []
+    assert gone_within(5, [number]) == []
 
 
 @pytest.mark.parametrize("trap", ["", "exit 3"], ids=["deaf", "polite"])

@@ -935,7 +935,7 @@ async def test_reader_that_leaves_during_the_exit() -> None:
                 break
 
     async with anyio.create_task_group() as group:
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             async with ajobs.Session(failures="keep") as jobs:
                 job = jobs.start(write, *range(10), output_limit=1)
                 group.start_soon(reader)

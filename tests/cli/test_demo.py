@@ -180,7 +180,7 @@ def running(*program: str) -> Iterator[subprocess.Popen[str]]:
 
 def assert_interrupted(process: subprocess.Popen[str]) -> None:
     """Wait for *process*, and see that Ctrl-C ended it as it should."""
-    _, said = process.communicate(timeout=GRACE + 5)
+    _, said = process.communicate(timeout=GRACE + 25)
 
     assert said == "ajobs: interrupted; the jobs have been stopped\n"
     assert process.returncode == 130

@@ -187,7 +187,7 @@ async def test_silent_client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """A client that sends nothing is left after a while."""
     monkeypatch.setattr("ajobs.cli._server.PATIENCE", 0.01)
     async with serving(root) as port, await anyio.connect_tcp(HOST, port) as stream:
-        with pytest.raises(anyio.EndOfStream), anyio.fail_after(5):
+        with pytest.raises(anyio.EndOfStream), anyio.fail_after(20):
             await stream.receive()
 
 

@@ -28,6 +28,7 @@ from ajobs._foreach import Outcome
 from ajobs._records import Progress, Stream
 from tests.foreach.conftest import Place, collect
 from tests.foreach.helpers import FakeCaller
+from tests.support import in_thread
 
 colour: ContextVar[str] = ContextVar("colour", default="none")
 
@@ -361,7 +362,7 @@ class TestLimits:
 
     async def test_pace_does_not_outlast_the_items(self, place: Place) -> None:
         """When the input has ended, nobody waits for the next turn."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             assert await place.foreach("a", identity, max_per_second=0.01) == ["a"]
 
     async def test_G10_nested_calls(self, place: Place) -> None:
@@ -560,7 +561,7 @@ class TestErrors:
         with pytest.raises(ValueError, match="1 is odd"):  # noqa: PT012 - raised at the end
             async with place.foreach(range(2), odd_ones_fail, throttle=1) as results:
                 assert await anext(results) == 0
-                with anyio.fail_after(5):
+                with anyio.fail_after(20):
                     while not results._run.is_over:  # type: ignore[union-attr]  # noqa: ASYNC110
                         await anyio.sleep(0.001)
 
@@ -571,7 +572,7 @@ class TestErrors:
         with pytest.raises(LookupError) as caught:  # noqa: PT012 - raised in the block
             async with place.foreach(range(2), odd_ones_fail, throttle=1) as results:
                 assert await anext(results) == 0
-                with anyio.fail_after(5):
+                with anyio.fail_after(20):
                     while not results._run.is_over:  # type: ignore[union-attr]  # noqa: ASYNC110
                         await anyio.sleep(0.001)
 
@@ -614,9 +615,10 @@ class TestLeaving:
 
     async def test_cancelled_await(self, place: Place) -> None:
         """Cancelling the await stops the items."""
-        stopped = threading.Event()
+        begun, stopped = threading.Event(), threading.Event()
 
         def work(_: int) -> Iterator[int]:
+            begun.set()
             try:
                 while True:
                     yield 0
@@ -624,8 +626,14 @@ class TestLeaving:
             finally:
                 stopped.set()
 
-        with anyio.move_on_after(0.05) as scope:
-            await place.foreach(itertools.count(), work, throttle=1)
+        async def cancel() -> None:
+            await in_thread(begun)
+            scope.cancel()
+
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(cancel)
+                await place.foreach(itertools.count(), work, throttle=1)
 
         assert scope.cancelled_caught
         assert stopped.is_set()
@@ -758,11 +766,11 @@ async def test_item_that_blocks_is_late(place: Place) -> None:
 
     def work(number: int) -> int:
         if number == 1:
-            threading.Event().wait(0.1)
+            threading.Event().wait(0.5)
 
         return number
 
-    outcomes = await place.foreach(range(3), work, item_timeout=0.05, on_error="return")
+    outcomes = await place.foreach(range(3), work, item_timeout=0.25, on_error="return")
 
     assert [type(o.error) for o in outcomes] == [type(None), ItemTimeout, type(None)]
 

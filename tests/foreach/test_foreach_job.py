@@ -95,7 +95,7 @@ async def test_worker_goes_on_after_a_stop_of_its_item_that_was_swallowed() -> N
 async def test_time_limit() -> None:
     """The job fails with `JobTimeout`, which says what did not run."""
     async with ajobs.Session() as jobs:
-        job = jobs.start_foreach([*range(9)], Gate(), throttle=2, timeout=0.05)
+        job = jobs.start_foreach([*range(9)], Gate(), throttle=2, timeout=0.2)
         await job.wait()
         text = "7 of 9 items did not run, 2 were stopped while they ran"
         assert job.status_message.endswith(text)

@@ -18,6 +18,7 @@ from ajobs._foreach import Foreach, Outcome, parallel_foreach, run, threads
 from ajobs._foreach.thread_worker import Batch
 from ajobs.runners.thread import ThreadRunner
 from tests.foreach.conftest import collect
+from tests.support import in_thread
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ class Gates:
 
     async def until(self, count: int) -> None:
         """Wait until so many have begun."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while len(self.begun) < count:
                 self._news = anyio.Event()
                 await self._news.wait()
@@ -180,7 +181,7 @@ async def test_slow_item_holds_nobody_up() -> None:
 
     def work(number: int) -> int:
         if number == 5000:
-            release.wait(10)
+            release.wait(40)
 
         return number
 
@@ -242,16 +243,17 @@ async def test_cleanup_is_allowed_everywhere() -> None:
 
 async def test_async_items_are_cancelled() -> None:
     """An async function in a thread is cancelled in its own loop."""
-    stopped = threading.Event()
+    begun, stopped = threading.Event(), threading.Event()
 
     async def work(_: object) -> None:
         try:
+            begun.set()
             await anyio.sleep_forever()
         finally:
             stopped.set()
 
     async with parallel_foreach("a", work, runner="thread"):
-        await anyio.sleep(0.05)
+        await in_thread(begun)
 
     assert stopped.is_set()
 
@@ -266,7 +268,7 @@ async def test_async_item_timeout() -> None:
         return number
 
     outcomes = await parallel_foreach(
-        range(3), work, runner="thread", item_timeout=0.05, on_error="return"
+        range(3), work, runner="thread", item_timeout=0.5, on_error="return"
     )
 
     assert [type(o.error) for o in outcomes] == [type(None), ItemTimeout, type(None)]
@@ -285,7 +287,7 @@ async def test_late_item_sees_its_stop() -> None:
         return number
 
     outcomes = await parallel_foreach(
-        range(4), work, throttle=1, item_timeout=0.05, on_error="return"
+        range(4), work, throttle=1, item_timeout=0.5, on_error="return"
     )
 
     assert [type(o.error) for o in outcomes] == [
@@ -301,10 +303,10 @@ async def test_late_item_is_reported_at_once() -> None:
     """Nobody has to wait for an item that does not look."""
     release = threading.Event()
     results: Foreach[Outcome[int, bool]] = parallel_foreach(
-        [1], lambda _: release.wait(10), item_timeout=0.02, on_error="return"
+        [1], lambda _: release.wait(40), item_timeout=0.02, on_error="return"
     )
     async with results:
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             assert isinstance((await anext(results)).error, ItemTimeout)
 
         release.set()
@@ -317,16 +319,16 @@ async def test_G7_others_run_when_threads_are_stuck() -> None:
 
     def work(number: int) -> int:
         if number < 4:
-            release.wait(10)
+            release.wait(40)
 
         return number
 
     results: Foreach[Outcome[int, int]] = parallel_foreach(
-        range(8), work, throttle=2, item_timeout=0.02, on_error="return"
+        range(8), work, throttle=2, item_timeout=0.5, on_error="return"
     )
     outcomes: list[Outcome[int, int]] = []
     try:
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             async with results:
                 outcomes.extend([outcome async for outcome in results])
     finally:
@@ -347,7 +349,7 @@ async def test_too_many_stuck_threads_end_the_call(monkeypatch: pytest.MonkeyPat
             warnings.simplefilter("ignore", RuntimeWarning)
             await parallel_foreach(
                 range(100),
-                lambda _: release.wait(10),
+                lambda _: release.wait(40),
                 throttle=1,
                 item_timeout=0.01,
                 on_error="return",
@@ -364,10 +366,10 @@ async def test_stuck_thread_is_left_with_a_warning() -> None:
 
     def work(_: object) -> None:
         anyio.from_thread.run_sync(entered.set)
-        release.wait(10)
+        release.wait(40)
 
     try:
-        with anyio.fail_after(5), pytest.warns(RuntimeWarning, match="item 0: 'a'"):
+        with anyio.fail_after(20), pytest.warns(RuntimeWarning, match="item 0: 'a'"):
             async with parallel_foreach("a", work):
                 await entered.wait()
     finally:
@@ -379,7 +381,7 @@ async def test_timeout_counts_what_ended() -> None:
     gates = Gates()
     gates.open(0, 1)
     with pytest.raises(ForeachTimeout) as caught:
-        await parallel_foreach(range(8), gates.work, throttle=2, timeout=0.2)
+        await parallel_foreach(range(8), gates.work, throttle=2, timeout=1)
 
     assert caught.value.not_run == 6
 
@@ -392,7 +394,7 @@ async def test_batches_never_wait_for_input() -> None:
     async def numbers() -> AsyncIterator[int]:
         for number in range(20):
             yield number
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 await events[number].wait()
 
     def work(number: int) -> None:

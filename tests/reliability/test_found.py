@@ -175,7 +175,7 @@ async def test_a_session_whose_task_is_cancelled_before_its_first_step_is_no_han
         if "session" in task.get_name():
             task.cancel()
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         jobs = await opening
         await jobs.aclose()
 

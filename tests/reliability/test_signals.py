@@ -81,7 +81,7 @@ def end_of(program: subprocess.Popen[str], number: int, *, is_last: bool) -> str
     A third Ctrl-C may break off what asyncio itself does at its end. Then nobody tells anyio's
     idle threads to go, and Python waits for them: one more is needed.
     """
-    for patience in (4, 6):
+    for patience in (8, 20):
         try:
             return program.communicate(timeout=patience)[1]
         except subprocess.TimeoutExpired:
@@ -126,7 +126,7 @@ def press(backend: str, number: int, moments: list[float]) -> list[str]:
     if program.returncode != -number:
         wrong.append(f"{moments}: it ended with {program.returncode}:\n{said[-2000:]}")
 
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 5
     while (left := marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.05)
 

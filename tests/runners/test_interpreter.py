@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -129,29 +130,32 @@ class TestInterpreter:
         job = jobs.start(far.async_sleep_with_cleanup, runner=runner)
         await first_output(job)
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             assert await job.stop()
 
         assert job.state == "Stopped"
         assert texts(job, "output") == ["cleaned"]
 
     async def test_a_job_that_does_not_look_is_not_claimed_to_be_stopped(
-        self, jobs: ajobs.Session, runner: InterpreterRunner
+        self, jobs: ajobs.Session, runner: InterpreterRunner, tmp_path: Path
     ) -> None:
         """E1, C4: it is Stopping until its function returns."""
 
-        def sleep() -> None:
+        def sleep(until: str) -> None:
+            import os
             import time
 
             ajobs.write_output("ready")
-            time.sleep(0.5)
+            while not os.path.exists(until):  # noqa: PTH110  # quick, where nothing is loaded
+                time.sleep(0.01)
 
-        job = jobs.start(sleep, runner=runner)
+        job = jobs.start(sleep, str(tmp_path / "go"), runner=runner)
         await first_output(job)
 
         assert not await job.stop(grace=0.05)
         assert job.state == "Stopping"
-        await job.wait(5)
+        (tmp_path / "go").touch()
+        await job.wait(20)
         assert job.state == "Stopped"
 
     async def test_context_and_initializer(self, jobs: ajobs.Session, anyio_backend: str) -> None:
@@ -179,13 +183,14 @@ class TestInterpreter:
 def test_a_job_that_never_ends_does_not_keep_the_program(backend: str) -> None:
     """E2: the program ends with its own exit code, after a warning."""
     code = f"""
-import anyio, ajobs, time
+import anyio, ajobs
 from ajobs.runners.interpreter import InterpreterRunner
+
+JOB = "import ajobs, time; ajobs.write_output(1); time.sleep(600)"
 
 async def main():
     async with InterpreterRunner(1) as runner, ajobs.Session(drain=0, stop_grace=0.1) as jobs:
-        jobs.start(time.sleep, 600, runner=runner)
-        await anyio.sleep(0.2)
+        await jobs.start(exec, JOB, runner=runner).receive().receive()
 
 anyio.run(main, backend={backend!r})
 print("ended")

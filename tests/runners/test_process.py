@@ -450,7 +450,7 @@ class TestStop:
         job = jobs.start(far.sleep_with_cleanup, runner=runner)
         await first_output(job)
 
-        with anyio.fail_after(2):
+        with anyio.fail_after(20):
             assert await job.stop()
 
         assert job.state == "Stopped"
@@ -464,7 +464,7 @@ class TestStop:
         job = jobs.start(far.async_sleep_with_cleanup, runner=runner)
         await first_output(job)
 
-        with anyio.fail_after(2):
+        with anyio.fail_after(20):
             assert await job.stop()
 
         assert job.state == "Stopped"
@@ -481,7 +481,7 @@ class TestStop:
 
         assert await job.stop(grace=0.2)
 
-        assert 0.2 <= anyio.current_time() - begun < 1.2
+        assert 0.2 <= anyio.current_time() - begun < 10
         assert job.state == "Stopped"
         assert not alive(pid)
 
@@ -493,8 +493,8 @@ class TestStop:
         await first_output(job)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(job.stop, 60)
-            await anyio.sleep(0.05)
-            with anyio.fail_after(2):
+            await anyio.wait_all_tasks_blocked()
+            with anyio.fail_after(20):
                 assert await job.stop(grace=0)
 
         assert job.state == "Stopped"
@@ -522,7 +522,7 @@ class TestStop:
 
         await job.stop(grace=0.1)
 
-        assert gone_within(1, family) == []
+        assert gone_within(5, family) == []
 
     async def test_D26_only_that_job_is_stopped(
         self, jobs: ajobs.Session, runner: ProcessRunner
@@ -673,7 +673,7 @@ class TestLife:
         """After the idle timeout there is none, and the next job gets a new one."""
         async with ProcessRunner(1, idle_timeout=0.05) as runner:
             first = await jobs.start(far.pid, runner=runner)
-            with anyio.fail_after(3):
+            with anyio.fail_after(20):
                 while runner.workers or alive(first):  # noqa: ASYNC110  # nobody is told
                     await anyio.sleep(0.01)
 
@@ -711,7 +711,7 @@ class TestLife:
             queued = [jobs.start(far.pid, runner=runner) for _ in range(2)]
             await anyio.wait_all_tasks_blocked()
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await ajobs.wait_all(running, queued)
 
         assert isinstance(running.reason, WorkerDied)

@@ -82,7 +82,7 @@ async def test_stop_ends_it_and_cleanup_runs(kind: Kind) -> None:
     async with ajobs.Session() as jobs:
         job = kind.start(jobs, "until_stopped")
         assert "begun" == await first_output(job)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             assert await job.stop()
 
         assert JobState.STOPPED == job.state
@@ -95,7 +95,7 @@ async def test_a_time_limit_ends_it(kind: Kind) -> None:
     """The job fails by it, whatever it says at its end, and its cleanup runs."""
     async with ajobs.Session() as jobs:
         job = kind.start(jobs, "until_stopped", timeout=0.2)
-        with pytest.raises(ajobs.JobTimeout), anyio.fail_after(5):
+        with pytest.raises(ajobs.JobTimeout), anyio.fail_after(20):
             await job
 
         assert JobState.FAILED == job.state
@@ -109,7 +109,7 @@ async def test_death_of_its_place_fails_that_job_alone(kind: Kind) -> None:
         neighbour = kind.start(jobs, "until_stopped")
         await first_output(neighbour)
         job = kind.start(jobs, "die")
-        with pytest.raises(kind.death), anyio.fail_after(5):
+        with pytest.raises(kind.death), anyio.fail_after(20):
             await job
 
         assert JobState.FAILED == job.state

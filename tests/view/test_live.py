@@ -315,9 +315,9 @@ async def test_show_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Session() as jobs:
         async with ajobs.show_progress(jobs):
             job = jobs.start(copy, gate, name="backup")
-            await anyio.wait_all_tasks_blocked()
-            await anyio.sleep(0.15)
-            assert "backup: copying" in terminal.getvalue()
+            while "backup: copying" not in terminal.getvalue():  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+
             assert "  part" in terminal.getvalue()
             gate.set()
 
