@@ -57,7 +57,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_runner", "_state"),
     ("_blocking", "_capture", "_culprit", "_failure", "_input", "_log", "_printed", "_track"),
     # reading, waiting and showing; the far end
-    ("_far_messages", "_place", "_reading", "_view", "_waiting", "_worker", "runners"),
+    ("_far_messages", "_fold", "_place", "_reading", "_view", "_waiting", "_worker", "runners"),
     ("_saving",),
     # the job; what a runner needs of workers
     ("_far_items", "_job", "_pool", "_process", "_talk", "runners.task", "runners.thread"),
@@ -111,7 +111,6 @@ LIBRARIES: dict[str, frozenset[str]] = {
 MAX_LINES = 400
 LONG_FILES: dict[str, str] = {  # path below src/ajobs: why it reads better in one piece
     "_far_items.py": "what one worker does with batches; a second file would slow its start",
-    "_job.py": "the whole handle on one page: half of it says what each attribute means",
     "_loop.py": "what asyncio and trio do differently, side by side",
     "_foreach/run.py": "the counters of one call and all that may end it",
 }

@@ -81,7 +81,8 @@ class Settler(Keeper):
                 run.job.break_off(exc)
                 self._owner.job_ended(run.job)
 
-            self._ring_if_idle()
+            if not self.unfinished:
+                self._ring()
 
     def _settle(self, run: JobRun, value: Any, error: BaseException | None) -> None:
         if run.begun is None and error is None:
@@ -142,10 +143,11 @@ class Settler(Keeper):
         job.finish(state, value, reason)
         self.unfinished -= 1
         self._owner.job_ended(job)
-        self._ring_if_idle()
+        if not self.unfinished:
+            self._ring()
 
-    def _ring_if_idle(self) -> None:
-        if not self.unfinished and self._idle is not None:
+    def _ring(self) -> None:
+        if self._idle is not None:
             self._idle.set()
 
     def _close_input(self, job: Job[Any]) -> None:
@@ -164,7 +166,8 @@ class Settler(Keeper):
         job = run.job
         self.left_behind.append(job)
         self.unfinished -= 1
-        self._ring_if_idle()
+        if not self.unfinished:
+            self._ring()
 
         def ended(value: Any, error: BaseException | None) -> None:
             self.unfinished += 1
