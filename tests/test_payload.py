@@ -92,6 +92,17 @@ class TestMatrix:
         assert "cannot be loaded" in str(failure)
 
     @pytest.mark.parametrize("act", HARMLESS)
+    async def test_an_item_of_the_input_when_it_is_loaded(
+        self, jobs: ajobs.Session, runner: Runner, act: str
+    ) -> None:
+        """It is said of the item."""
+        job = jobs.start(far.collect, input=[odd.ActsWhenLoaded(act)], runner=runner)
+        failure = await reason(job)
+
+        assert isinstance(failure, PayloadError)
+        assert "an item of the input cannot be loaded in the worker" in str(failure)
+
+    @pytest.mark.parametrize("act", HARMLESS)
     async def test_function(self, jobs: ajobs.Session, runner: Runner, act: str) -> None:
         """A12: errors are the reason; exits and interrupts abort the job and nothing else."""
         failure = await reason(jobs.start(odd.act, act, runner=runner))

@@ -31,7 +31,7 @@ from ._far_messages import (
     Reply,
     wrap_values,
 )
-from ._payload import NotLoadable
+from ._payload import NotLoadable, unpack_in_job
 from ._records import Stream
 
 TYPE_CHECKING = False
@@ -133,7 +133,7 @@ class _Work:
             self._opened = number
 
         try:
-            opened = items.open()
+            opened: Any = unpack_in_job(items.data, items.buffers)
         except NotLoadable as exc:
             self.outer.write(Stream.OUTPUT, (UNLOADABLE, number, str(exc)))
             return None

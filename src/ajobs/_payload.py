@@ -31,6 +31,7 @@ __all__ = (
     "pack_flat",
     "said",
     "unpack",
+    "unpack_in_job",
 )
 
 #: Buffers below this size cost less inside the pickle than on their own.
@@ -146,6 +147,24 @@ def unpack(data: bytes | bytearray | memoryview, buffers: Sequence[Memory] = ())
         return loads(data, buffers=buffers)
     except BaseException as exc:
         raise NotLoadable(said(exc)) from exc
+
+
+def unpack_in_job(data: bytes | bytearray | memoryview, buffers: Sequence[Memory] = ()) -> object:
+    """Return the value that was packed, for the job that runs here.
+
+    Raises:
+        NotLoadable: As `unpack` does.
+        StopRequested: The job was told to end meanwhile, which is no fault of the value.
+    """
+    try:
+        return unpack(data, buffers)
+    except NotLoadable as exc:
+        from ._errors import StopRequested  # here, since hardly any job needs it
+
+        if isinstance(exc.__cause__, StopRequested):
+            raise exc.__cause__ from None
+
+        raise
 
 
 def _has_modules_by_value() -> bool:

@@ -28,6 +28,9 @@ from anyio.abc import TaskGroup
 from ._place import Place, Rules
 from ._poll import Poll
 
+#: Seconds between two looks at places that the system cannot watch.
+_LOOK_SECONDS = 1.0
+
 
 class Pool:
     """Places by some rules, the last used first, so that the others can rest.
@@ -237,7 +240,7 @@ class Pool:
         """End places that have had nothing to do for long, and notice those that died idle."""
         while True:
             with anyio.move_on_after(self._rules.idle_timeout):
-                await self._watch.wait()
+                await self._something_ended()
 
             if self._tasks is None:
                 # It came with the end of the pool, which ends what is idle itself.
@@ -251,6 +254,14 @@ class Pool:
                 if place.idle_since <= oldest or place.has_ended:
                     self._idle.remove(place)
                     self.drop(place)
+
+    async def _something_ended(self) -> None:
+        """Wait until a place may have ended; sometimes less long."""
+        try:
+            await self._watch.wait()
+        except (OSError, MemoryError):
+            # The system cannot watch one more descriptor. What runs here goes on all the same.
+            await anyio.sleep(_LOOK_SECONDS)
 
 
 class _Ask:

@@ -37,8 +37,8 @@ BY_NAME = {one.name: one for one in SCENARIOS + PLACES}
 SHARE = 0.25
 SECONDS = 0.3
 
-#: So many finds end a scenario: one that hangs takes fifteen seconds.
-ENOUGH = 3
+#: So many finds end a scenario: two that hang take less than a test may.
+ENOUGH = 2
 
 on_every_loop = pytest.mark.parametrize(
     "loop",

@@ -28,10 +28,11 @@ from ajobs._child import Child
 from ajobs._engine import Engine
 from ajobs._log import Log
 from ajobs._place import Rules
+from ajobs._poll import Poll
 from ajobs._pool import Pool
 from tests import support
 from tests.conftest import footprint, left_since
-from tests.runners import far
+from tests.runners import far, odd
 from tests.support import Gate, fail, forever, reach
 
 
@@ -414,6 +415,24 @@ def test_a_thread_hears_of_it_when_all_tasks_are_cancelled(
     assert left_since(before) == []
 
 
+async def test_a_pool_that_cannot_watch_its_idle_places_goes_on() -> None:
+    """It closed, and all jobs in it failed."""
+    wait, failed = Poll.wait, anyio.Event()
+
+    async def wait_or_fail(poll: Poll) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.EMFILE, "no room to watch one more")
+
+        await wait(poll)
+
+    with patch.object(Poll, "wait", wait_or_fail):
+        async with ajobs.ProcessRunner(max_workers=1) as runner, ajobs.Session() as jobs:
+            await failed.wait()
+            await anyio.wait_all_tasks_blocked()
+            assert await jobs.start(far.add, 1, 2, runner=runner) == 3
+
+
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="subinterpreters need Python 3.13")
 async def test_an_interpreter_is_closed_even_if_the_wait_for_its_end_fails() -> None:
     """Its socket and its poll stayed open."""
@@ -436,3 +455,35 @@ async def test_an_interpreter_is_closed_even_if_the_wait_for_its_end_fails() -> 
             await stack.aclose()
 
     assert failed
+
+
+async def test_a_stop_while_a_call_is_loaded_is_no_failure() -> None:
+    """It was told as an argument that cannot be loaded."""
+    async with ajobs.Session(failures="keep") as jobs:
+        job = jobs.start(far.give, odd.SlowToLoad(), runner="process")
+        async for line in job.receive("information"):
+            assert line == "loading"
+            break
+
+        await job.stop()
+        assert (job.state, job.reason) == ("Stopped", None)
+
+
+async def test_an_item_whose_time_is_up_while_it_is_loaded_has_timed_out() -> None:
+    """The same of `parallel_foreach`."""
+    with pytest.raises(ajobs.ItemTimeout):
+        await ajobs.parallel_foreach(
+            [odd.SlowToLoad()], far.give, runner="process", item_timeout=0.1
+        )
+
+
+async def test_a_stop_while_an_item_is_loaded_is_no_failure() -> None:
+    """The same of the input."""
+    async with ajobs.Session(failures="keep") as jobs:
+        job = jobs.start(far.collect, input=[odd.SlowToLoad()], runner="process")
+        async for line in job.receive("information"):
+            assert line == "loading"
+            break
+
+        await job.stop()
+        assert (job.state, job.reason) == ("Stopped", None)

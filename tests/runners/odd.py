@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,20 @@ class ActsWhenLoaded:
 
     def __reduce__(self) -> Any:
         return ACTS[self.act], ()
+
+
+class SlowToLoad:
+    """Is never loaded."""
+
+    def __reduce__(self) -> Any:
+        return load_for_ever, ()
+
+
+def load_for_ever() -> None:
+    """Say so, and never return."""
+    print("loading")
+    while True:
+        time.sleep(0.01)
 
 
 def acts_when_pickled(act: str, spared: int) -> ActsWhenPickled:

@@ -147,6 +147,10 @@ class FarWorker(InTask):
             else:
                 begun = mark - batch.first if batch.first < mark <= end else 0
 
+            if batch.first <= self._ended_for < end:
+                # Its items were still being loaded, perhaps: then it had no mark yet.
+                begun = max(begun, self._ended_for - batch.first + 1)
+
             rest = batch.cut(max(begun, batch.seen))
             lost.begun += enumerate(batch.items[batch.seen :], batch.first + batch.seen)
             if rest.items:

@@ -9,7 +9,7 @@ from _contextvars import copy_context
 from abc import ABC, abstractmethod
 from types import CoroutineType, GeneratorType
 
-from .._payload import NotLoadable, NotPicklable, dumps, loads, pack, unpack
+from .._payload import NotLoadable, NotPicklable, dumps, loads, pack, unpack_in_job
 from .._wire import FAILURE, JOB, READY, SETUP, VALUE, Frame, Part, WireError, encode
 from . import boot
 from .channel import Channel
@@ -131,7 +131,7 @@ class FarEnd(ABC):
 
     def _initialize(self) -> None:
         if self._initializer is not None:
-            loaded: Any = unpack(self._initializer)
+            loaded: Any = unpack_in_job(self._initializer)
             function, args = loaded
             function(*args)
             self._initializer = None
@@ -142,7 +142,7 @@ class FarEnd(ABC):
         if context_module is not None:
             self._enter_context(context_module)
 
-        loaded: Any = unpack(call, frame.buffers)
+        loaded: Any = unpack_in_job(call, frame.buffers)
         # The memory of big arguments is theirs from here on: gone when they are.
         frame.buffers = ()
         fn, args, variables = loaded

@@ -9,7 +9,7 @@ from __future__ import annotations
 import _thread
 from collections import deque
 
-from .._payload import ATOMS, NotPicklable, pack, unpack
+from .._payload import ATOMS, NotLoadable, NotPicklable, pack, unpack_in_job
 from .._wire import BEGUN, CREDIT, ITEM, NO_ITEM, STOP, WANT, Frame, Part, encode
 from .records import MOST_BYTES, NO_VALUE, Outgoing
 
@@ -99,7 +99,15 @@ class FarJob:
         self._is_interrupted = False
 
     def begin(self) -> None:
-        """Note that the job's own code begins now."""
+        """Note that the job's own code begins now.
+
+        Raises:
+            StopRequested: The job was told to end while its code was loaded.
+        """
+        if self.is_stopped:
+            self._is_interrupted = True
+            raise_stop()
+
         if self._tells_begin:
             self.channel.send(encode(BEGUN))
 
@@ -209,13 +217,13 @@ class FarJob:
 
     def _open_item(self, frame: Frame) -> object:
         if frame.kind == ITEM:
-            return unpack(frame.body, frame.buffers)
+            return _unpacked(frame)
 
         self._has_input = False
         if frame.body:
             from .._failure import rebuild
 
-            told: Any = unpack(frame.body)
+            told: Any = unpack_in_job(frame.body)
             raise rebuild(told, "the source of the input")
 
         raise StopIteration
@@ -313,6 +321,16 @@ class Shield:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+def _unpacked(item: Frame) -> object:
+    try:
+        return unpack_in_job(item.body, item.buffers)
+    except NotLoadable as exc:
+        from .._errors import PayloadError
+
+        message = f"an item of the input cannot be loaded in the worker: {exc}"
+        raise PayloadError(message) from exc.__cause__
 
 
 def _packed(value: object, stream: str) -> Any:

@@ -35,7 +35,7 @@ def no_hang(seconds: float) -> Generator[None]:
         raise Hang(f"not ended after {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)  # again, if leaving hangs too
+    signal.setitimer(signal.ITIMER_REAL, seconds, 2)  # again, if leaving hangs too
     try:
         yield
     finally:
