@@ -31,6 +31,14 @@ class Console(NamedTuple):
 
 
 PLAIN = re.escape(">>> ")
+
+#: A job that tells when somebody waits for *job*.
+TELL = """
+async def tell(job):
+    while not job.is_watched:
+        await anyio.sleep(0.01)
+    print("somebody", "waits")
+"""
 CONSOLES = {
     "asyncio": Console(["asyncio"], PLAIN),
     "trio": Console(["trio"], PLAIN),
@@ -58,10 +66,12 @@ class Terminal:
         os.write(self._master, f"{statement}\n".encode())
         return self._read_to(self._prompt)
 
-    def interrupt(self, statement: str, seconds: float = 0.5) -> str:
-        """Type *statement*, which waits, and press Ctrl-C a little later."""
-        os.write(self._master, f"{statement}\n".encode())
-        time.sleep(seconds)  # nothing outside tells that a statement waits
+    def interrupt(self, job: str) -> str:
+        """Type a statement that waits for *job*, and press Ctrl-C while it does."""
+        self.type(f"exec({TELL!r})")
+        self.type(f"telling = jobs.start(tell, {job})")
+        os.write(self._master, f"await {job}\n".encode())
+        self._read_to(re.compile("somebody waits\n"))
         os.write(self._master, b"\x03")
         return self._read_to(self._prompt)
 
@@ -132,7 +142,7 @@ def test_console(name: str) -> None:
         assert "invalid literal" in terminal.type("await jobs.start(int, 'x')")
         assert "True" in terminal.type("ajobs.current_session() is jobs")
         terminal.type("long = jobs.start(anyio.sleep, 60)")
-        assert "KeyboardInterrupt" in terminal.interrupt("await long")
+        assert "KeyboardInterrupt" in terminal.interrupt("long")
         assert "Running" in terminal.type("long")
         assert "True" in terminal.type("await long.stop()")
         terminal.type("await jobs.aclose()")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,8 +23,8 @@ class Notebook:
         """Begin to run *cell*."""
         return str(self._client.execute(cell))
 
-    def shown(self, sent: str) -> str:
-        """Wait for the end of a cell; return all that it shows."""
+    def shown(self, sent: str, until: str = "") -> str:
+        """Wait for the end of a cell, or for a text; return all that it shows."""
         pieces: list[str] = []
         while True:
             message = self._client.get_iopub_msg(timeout=PATIENCE)
@@ -38,6 +37,8 @@ class Notebook:
 
             if kind == "stream":
                 pieces.append(content["text"])
+                if content["text"] == until:
+                    return "".join(pieces)
             elif kind == "error":
                 pieces.append(f"{content['ename']}: {content['evalue']}")
             elif kind == "execute_result":
@@ -76,7 +77,7 @@ def test_cells_share_a_session(kernel: Any) -> None:
     assert "ValueError" in notebook.run("await jobs.start(int, 'x')")
 
     waiting = notebook.send("long = jobs.start(anyio.sleep, 60)\nprint('begun')\nawait long")
-    time.sleep(0.5)  # nothing outside tells that a cell waits
+    notebook.shown(waiting, until="begun\n")
     running.interrupt_kernel()
     notebook.turn()
     shown = notebook.shown(waiting)
@@ -94,8 +95,8 @@ def test_blocking_session_beside_the_kernels_loop(kernel: Any, backend: str) -> 
     notebook.run(f"import ajobs, anyio\njobs = ajobs.blocking.open_session(backend={backend!r})")
     assert "6" == notebook.run("jobs.start(sum, [1, 2, 3]).result()")
     assert "[0, 1]" == notebook.run("jobs.parallel_foreach(range(2), abs).result()")
-    waiting = notebook.send("long = jobs.start(anyio.sleep, 60)\nlong.wait()")
-    time.sleep(0.5)  # as above
+    waiting = notebook.send("long = jobs.start(anyio.sleep, 60)\nprint('begun')\nlong.wait()")
+    notebook.shown(waiting, until="begun\n")
     running.interrupt_kernel()
     assert "KeyboardInterrupt" in notebook.shown(waiting)
     assert "Running" in notebook.run("print(long.state)")
