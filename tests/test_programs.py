@@ -179,9 +179,9 @@ def test_death_of_the_parent(told: Path) -> None:
 @pytest.mark.parametrize("trap", ["", "exit 3"], ids=["deaf", "polite"])
 async def test_too_late(trap: str) -> None:
     """What a program has printed before its time was over is there."""
-    async with Programs(grace=0.1) as programs:
+    async with Programs(grace=30 if trap else 0.1) as programs:
         script = f"trap '{trap}' TERM; echo printed; while :; do :; done"
-        ran = await programs.run(["sh", "-c", script], timeout=0.2)
+        ran = await programs.run(["sh", "-c", script], timeout=1)
 
     assert ran.is_late
     assert ran.returncode == (3 if trap else -signal.SIGKILL)
