@@ -239,23 +239,23 @@ class Engine(Settler):
     def go_on(self, run: JobRun, *, is_to_wait: bool) -> None:
         """Give *run*, which pauses, a task of its own, in which it is to wait if need be."""
         run.scope = None
-        self.loop.spawn_worker(lambda: self._work_on(run, is_to_wait))
+        self.loop.spawn_worker(self._work_on, run, is_to_wait, name=run.job.name)
 
     def _give_new_task(self, run: JobRun) -> None:
         run.scope = None
-        sent = (True,) if run.yielded is NEEDS_TASK else ()
-        self.loop.spawn_worker(lambda: self._work_on(run, *sent))
+        answer = True if run.yielded is NEEDS_TASK else None
+        self.loop.spawn_worker(self._work_on, run, answer, name=run.job.name)
 
-    async def _work_on(self, run: JobRun, *sent: bool) -> None:
-        step = partial(run.coro.send, *sent) if sent else None
+    async def _work_on(self, run: JobRun, answer: bool | None) -> None:
+        """Take *run* to its end; *answer* is what it was promised when it yielded, if anything."""
+        step = None if answer is None else partial(run.coro.send, answer)
         try:
             await self.loop.entered()
         except BaseException as exc:  # noqa: BLE001  # the job's call gets it
             step = partial(run.coro.throw, exc)
 
         run.may_pause = run.is_adrift = False
-        run.task = task = self.loop.current_task()
-        task.rename(run.job.name)
+        run.task = self.loop.current_task()
         value, error = None, None
         with self.loop.scope() as scope:
             run.scope = scope

@@ -13,18 +13,21 @@ import math
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack
 from contextvars import Context, copy_context
-from functools import partial
 from types import FunctionType, coroutine
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVarTuple
 
 import anyio
 from anyio import CancelScope
 from anyio.lowlevel import current_token
 
 AsyncFn = Callable[[], Coroutine[Any, Any, object]]
+Ts = TypeVarTuple("Ts")
+
+#: The name of a worker that has nothing to do yet.
+WORKER = "ajobs worker"
 
 
 class Loop(ABC):
@@ -96,7 +99,9 @@ class Loop(ABC):
         """Start a task. It must not raise, and must end when its owner asks it to."""
 
     @abstractmethod
-    def spawn_worker(self, fn: AsyncFn) -> None:
+    def spawn_worker(
+        self, fn: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts, name: str = WORKER
+    ) -> None:
         """Start a task as `spawn` does, that its owner waits for itself.
 
         It begins with ``await loop.entered()``. Before its next wait it must be held: see
@@ -104,7 +109,7 @@ class Loop(ABC):
         """
 
     @abstractmethod
-    async def entered(self) -> None:
+    def entered(self) -> Awaitable[None]:
         """Wait for the first turn of a worker, in the worker.
 
         asyncio drops a coroutine that is cancelled before its first step, so that none of it
@@ -299,9 +304,15 @@ class AsyncioLoop(Loop):
 
     def spawn(self, fn: AsyncFn, name: str) -> None:
         self._live += 1
-        self._create(lambda: self._begun(fn), name, self._hold)
+        if self._loop.get_task_factory() is None:
+            self._create(fn, name)
+        else:
+            # An eager task factory would run the first step right here, inside the caller's
+            # `start`, and a chain of jobs that start jobs would end in a RecursionError.
+            self._loop.call_soon(self._create, fn, name)
 
-    def _hold(self, task: Any) -> None:
+    def _create(self, fn: AsyncFn, name: str) -> None:
+        task = self._loop.create_task(self._begun(fn), name=name, context=self._context)
         self._tasks.add(task)  # asyncio itself holds its tasks by weak references only
         task.add_done_callback(self._ended)
 
@@ -311,11 +322,25 @@ class AsyncioLoop(Loop):
         if self._on_empty is not None and not self._live:
             self._on_empty.set()
 
-    def spawn_worker(self, fn: AsyncFn) -> None:
-        self._create(partial(_entered, fn), "ajobs worker", None)
+    def spawn_worker(
+        self, fn: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts, name: str = WORKER
+    ) -> None:
+        if self._loop.get_task_factory() is None:  # as in spawn
+            self._create_worker(name, fn, *args)
+        else:
+            self._loop.call_soon(self._create_worker, name, fn, *args)
 
-    async def entered(self) -> None:
-        await _turn()
+    def _create_worker(
+        self, name: str, fn: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts
+    ) -> None:
+        worker = fn(*args)
+        worker.send(None)  # to its first wait, `entered`
+        self._loop.create_task(worker, name=name, context=self._context)
+
+    @staticmethod
+    @coroutine
+    def entered() -> Generator[None]:
+        yield
 
     def spawn_root(self, fn: AsyncFn, name: str) -> object:
         return self._loop.create_task(self._begun(fn), name=name)
@@ -325,27 +350,16 @@ class AsyncioLoop(Loop):
 
         async def whole() -> None:
             try:
-                await _turn()
+                await self.entered()
             except self.cancelled:
                 # Cancelled before its first step, *fn* hears of it in its first wait.
                 self._asyncio.current_task(self._loop).cancel()
 
             await fn()
 
-        return _entered(whole)
-
-    def _create(self, fn: AsyncFn, name: str, then: Callable[[Any], object] | None) -> None:
-        if self._loop.get_task_factory() is None:
-            self._create_now(fn, name, then)
-        else:
-            # An eager task factory would run the first step right here, inside the caller's
-            # `start`, and a chain of jobs that start jobs would end in a RecursionError.
-            self._loop.call_soon(self._create_now, fn, name, then)
-
-    def _create_now(self, fn: AsyncFn, name: str, then: Callable[[Any], object] | None) -> None:
-        task = self._loop.create_task(fn(), name=name, context=self._context)
-        if then is not None:
-            then(task)
+        begun = whole()
+        begun.send(None)
+        return begun
 
     def _post(self, callback: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(callback)
@@ -364,18 +378,6 @@ class AsyncioLoop(Loop):
                 cancelled = exc
 
         return cancelled
-
-
-@coroutine
-def _turn() -> Generator[None]:
-    yield
-
-
-def _entered(fn: AsyncFn) -> Coroutine[Any, Any, object]:
-    """Return a coroutine that has come to its first wait, `AsyncioLoop.entered`."""
-    running = fn()
-    running.send(None)
-    return running
 
 
 class TrioLoop(Loop):
@@ -427,8 +429,10 @@ class TrioLoop(Loop):
             if self._on_empty is not None and not self._live:
                 self._on_empty.set()
 
-    def spawn_worker(self, fn: AsyncFn) -> None:
-        self._nursery.start_soon(fn, name="ajobs worker")
+    def spawn_worker(
+        self, fn: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts, name: str = WORKER
+    ) -> None:
+        self._nursery.start_soon(fn, *args, name=name)
 
     def spawn_root(self, fn: AsyncFn, name: str) -> object:
         return self._trio.lowlevel.spawn_system_task(fn, name=name, context=copy_context())
