@@ -329,6 +329,8 @@ class Talk:
             await wanted.wait()
             self._wanted = wanted = anyio.Event()
             self._link.send(await self._next_item())
+            # The other task waits already: let it see to what did not fit.
+            self._place.wakeup()
 
     async def _next_item(self) -> list[Part]:
         try:

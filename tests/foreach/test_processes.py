@@ -241,6 +241,18 @@ class TestTime:
 
         assert errors_of(outcomes)[3] is ItemTimeout
 
+    async def test_G7_item_that_refuses_to_stop(
+        self, runner: ProcessRunner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that no signal ends is killed, though its worker goes on telling of it."""
+        monkeypatch.setattr(far_worker, "STOP_GRACE", 0.2)
+        with anyio.fail_after(20):
+            outcomes = await parallel_foreach(
+                range(10), work.refuse_at_three, runner=runner, item_timeout=0.3, on_error="return"
+            )
+
+        assert errors_of(outcomes) == {3: ItemTimeout}
+
     async def test_timeout(self, runner: ProcessRunner) -> None:
         """The limit for the whole ends everything."""
         with pytest.raises(ForeachTimeout) as caught:

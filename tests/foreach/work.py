@@ -69,6 +69,16 @@ def spin_at_three(number: int) -> int:
     return number
 
 
+def refuse_at_three(number: int) -> int:
+    """Run one item on whatever happens, short of a kill."""
+    if number == 3:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            time.sleep(1)
+
+    return number
+
+
 def refuse_to_stop(number: int) -> None:
     """Say that it runs, and run on whatever happens."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

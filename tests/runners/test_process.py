@@ -355,6 +355,16 @@ class TestInput:
         assert await jobs.start(far.collect, runner=runner) == []
         assert await jobs.start(far.async_collect, runner=runner) == []
 
+    async def test_an_item_that_no_socket_holds(
+        self, jobs: ajobs.Session, runner: ProcessRunner
+    ) -> None:
+        """The rest of a big one follows as the job reads, whoever waits for what meanwhile."""
+        items = [b"x" * 20_000_000, "small"]
+
+        job = jobs.start(far.collect, runner=runner, input=items, timeout=20)
+
+        assert await job == items
+
     async def test_input_is_pulled_lazily(self, jobs: ajobs.Session, runner: ProcessRunner) -> None:
         """No item is pulled that the job did not ask for."""
         pulled = []

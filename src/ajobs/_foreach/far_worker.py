@@ -119,7 +119,8 @@ class FarWorker(InTask):
     def end(self, deadline: float) -> None:
         """End it: by itself if it has nothing to do, else as the runner can."""
         self._is_ending = True
-        self.stop_deadline = deadline
+        # It goes on telling how far it is, which must not put off its end.
+        self.stop_deadline = deadline = min(self.stop_deadline, deadline)
         if not self._batches and self._is_begun:
             self.wake()
             return
