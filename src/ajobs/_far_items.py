@@ -19,6 +19,7 @@ from time import perf_counter
 from types import CoroutineType
 
 from ._context import JobContext, current_context, enter_context
+from ._errors import StopRequested
 from ._far_messages import (
     BACK,
     DONE,
@@ -113,6 +114,7 @@ class _Work:
         self._fn = fn
         self._gives_many = gives_many
         self._limit = limit
+        self._check_parent = getattr(self.outer, "check_parent", _nothing)
         self._lock = _thread.allocate_lock()
         self._batch: _Batch | None = None
         self._mark: Any = None
@@ -178,8 +180,9 @@ class _Work:
     def _watch(self) -> None:
         try:
             self._look_at_slow()
-        except OSError:
-            # The parent is gone, and this process soon will be.
+        except (OSError, EOFError, StopRequested):
+            # The parent is gone, or goes on without this place, or wants the job to end, which
+            # is then the business of the thread that runs it.
             return
         finally:
             self._watch_is_over.release()
@@ -189,6 +192,7 @@ class _Work:
         tick = min(TICK, self._limit / 4)
         seen: _Batch | None = None
         while not self._is_over.acquire(timeout=tick):
+            self._check_parent()
             with self._lock:
                 batch = self._batch
                 if batch is not None and batch is seen:

@@ -96,8 +96,9 @@ class FarWorker(InTask):
             with self._scope:
                 await self._place.is_open.wait()
                 await self._place.runner.run(self._place.spec, self)
-        except LeftBehind:
+        except LeftBehind as left:
             LOGGER.warning("parallel_foreach left a worker behind that does not stop")
+            left.on_end(_forget)
         except BaseException as exc:  # noqa: BLE001  # it is the place's to judge
             error = exc
 
@@ -343,6 +344,10 @@ class FarWorker(InTask):
     def on_leave(self, callback: Callable[[], object]) -> None:
         """Call *callback* when it has to be left."""
         self._on_leave.append(callback)
+
+
+def _forget(_value: object, _error: BaseException | None) -> None:
+    pass
 
 
 def _call_all(callbacks: list[Callable[[], object]]) -> None:

@@ -76,6 +76,14 @@ class Channel:
 
         return self._frames.popleft()
 
+    def check(self) -> None:
+        """Find out whether anybody is there at the other end.
+
+        Raises:
+            OSError: The parent is gone, or goes on without this end.
+        """
+        self._socket.send(b"")
+
     def poll(self) -> Frame | None:
         """Return the next frame if it is there."""
         if not self._frames:

@@ -90,6 +90,7 @@ class FarJob:
         self._outgoing = Outgoing(channel, tails)
         self._main = _thread.get_ident()
         self._reading = _thread.allocate_lock()
+        self._left: set[int] = set()
         self._tells_begin = tells_begin
         self._credit = credit
         self._has_input = has_input
@@ -168,6 +169,10 @@ class FarJob:
         assert self._credit is not None
         self._credit -= 1
 
+    def check_parent(self) -> None:
+        """Raise `OSError` if nobody wants to hear of this job any more."""
+        self.channel.check()
+
     # Input
 
     def job_input(self) -> FarInput:
@@ -231,11 +236,19 @@ class FarJob:
     # What the parent sends
 
     def _read_until(self, is_done: Callable[[], bool]) -> None:
-        """Take frames until *is_done*; one thread at a time, the others look again then."""
+        """Take frames until *is_done*; one thread at a time, the others look again then.
+
+        Raises:
+            StopRequested: The job was told to end, and this thread has not been left for that.
+        """
         self.readers += 1
         try:
             while not is_done():
                 with self._reading:
+                    if self.is_stopped and _thread.get_ident() not in self._left:
+                        # Somebody else has taken the frame: no other comes.
+                        self._leave_thread()
+
                     if not is_done():
                         self._take_frame(self.channel.receive())
         finally:
@@ -244,16 +257,21 @@ class FarJob:
     def _take_frame(self, frame: Frame) -> None:
         if frame.kind == STOP:
             self.is_stopped = True
-            if _thread.get_ident() == self._main:
-                self._is_interrupted = True
-                self._outgoing.is_stop_due = False
-
-            raise_stop()
+            self._leave_thread()
 
         if frame.kind == CREDIT and self._credit is not None:
             self._credit += int.from_bytes(frame.body, "little")
         elif frame.kind in (ITEM, NO_ITEM):
             self._items.append(frame)
+
+    def _leave_thread(self) -> NoReturn:
+        thread = _thread.get_ident()
+        self._left.add(thread)
+        if thread == self._main:
+            self._is_interrupted = True
+            self._outgoing.is_stop_due = False
+
+        raise_stop()
 
     # Stop
 

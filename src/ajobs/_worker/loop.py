@@ -108,6 +108,9 @@ class AsyncView(JobContext):
     def text(self, stream: Stream, line: str) -> None:
         self._job.text(stream, line)
 
+    def check_parent(self) -> None:
+        self._job.check_parent()
+
     def stop_requested(self) -> bool:
         return self._job.stop_requested()
 

@@ -11,13 +11,16 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from contextvars import ContextVar
+from functools import partial
 from importlib import import_module
+from time import monotonic, sleep
 from typing import Any
 
 import anyio
 
 from .._checks import count, seconds
 from .._errors import RunnerUnavailable
+from .._exit import close_at_exit
 from .._link import Link
 from .._logs import logger
 from .._place import OnEnd, Place, Rules
@@ -32,6 +35,9 @@ __all__ = ("InterpreterRunner",)
 #: Seconds that an idle interpreter may take to end.
 _EXIT_SECONDS = 1.0
 
+#: Seconds in which threads of ours in an interpreter notice that it was left behind, and end.
+_PARTING_SECONDS = 0.5
+
 
 class InterpreterRunner(PooledRunner):
     """Runs functions in subinterpreters, each in a thread with a lock of its own.
@@ -41,8 +47,8 @@ class InterpreterRunner(PooledRunner):
     stop sets a flag that the function has to look at, as in a thread. What is sent is
     pickled as for a process. Modules written in C have to support subinterpreters.
 
-    A function that never ends is left behind, as in a thread, and Python 3.13 may then abort
-    the program at its very end: run such code in processes.
+    A function that never ends is left behind, as in a thread. If threads of its own run there
+    too, Python 3.13 aborts the program at its very end: run such code in processes.
     """
 
     kind = "interpreter"
@@ -263,9 +269,15 @@ class _Interpreter(Place):
 
     def leave(self, on_end: OnEnd) -> None:
         self._close()
+        # Python aborts a program that ends while more than one thread runs in there.
+        close_at_exit(partial(_sleep_until, monotonic() + _PARTING_SECONDS))
         with self._lock:
             if not self._is_over:
                 self._on_end = on_end
                 return
 
         on_end(None, None)
+
+
+def _sleep_until(moment: float) -> None:
+    sleep(max(0.0, moment - monotonic()))
