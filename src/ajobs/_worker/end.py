@@ -72,8 +72,8 @@ class FarEnd(ABC):
         """Send what was printed: the job is about to end."""
 
     @abstractmethod
-    def tidy(self) -> None:
-        """Undo what the next job must not see."""
+    def tidy(self) -> bool:
+        """Undo what the next job must not see; return whether that could be done."""
 
     def serve(self) -> None:
         """Run jobs until the parent wants no more."""
@@ -115,8 +115,7 @@ class FarEnd(ABC):
         self.flush()
         job.end(parts)
         self.job = None
-        self.tidy()
-        return not job.readers
+        return self.tidy() and not job.readers
 
     def _outcome(
         self, job: FarJob, options: dict[str, Any], call: memoryview, frame: Frame

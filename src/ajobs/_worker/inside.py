@@ -7,6 +7,9 @@ alone: `print` is caught above the descriptors, and a stop has to be looked for.
 from __future__ import annotations
 
 import sys
+
+# The C module alone, as for all that a new interpreter loads.
+from _io import _TextIOBase
 from types import ModuleType
 
 from .channel import Channel
@@ -43,12 +46,13 @@ class InsideEnd(FarEnd):
         for text in self._standard:
             text.flush()
 
-    def tidy(self) -> None:
+    def tidy(self) -> bool:
         sys.stdout, sys.stderr = self._standard
         sys.modules["__main__"] = ModuleType("__main__")
+        return True
 
 
-class _Lines:
+class _Lines(_TextIOBase):
     """Stands in for a standard stream: each line becomes a record of the running job."""
 
     encoding = "utf-8"
@@ -64,17 +68,14 @@ class _Lines:
         self._send(lines)
         return len(text)
 
-    def writelines(self, texts: Iterable[str]) -> None:
-        for text in texts:
-            self.write(text)
-
     def flush(self) -> None:
         if self._partial and self._end.job is not None:
             partial, self._partial = self._partial, ""
             self._send([partial])
 
-    def isatty(self) -> bool:
-        return False
+    def close(self) -> None:
+        """Stay open: the next job's lines go here too."""
+        self.flush()
 
     def _send(self, lines: Iterable[str]) -> None:
         job = self._end.job

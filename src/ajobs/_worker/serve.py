@@ -60,6 +60,7 @@ class WorkerEnd(FarEnd):
 
     def keep(self) -> None:
         self._environment = _environment()
+        self._files = self._standard_files()
 
     def flush(self) -> None:
         for text in (sys.stdout, sys.stderr, *self._standard):
@@ -68,7 +69,7 @@ class WorkerEnd(FarEnd):
             except Exception:  # noqa: BLE001  # closed, or replaced by anything
                 continue
 
-    def tidy(self) -> None:
+    def tidy(self) -> bool:
         signal(SIGTERM, self._on_signal)
         sys.stdout, sys.stderr = self._standard
         sys.argv = [""]
@@ -76,6 +77,21 @@ class WorkerEnd(FarEnd):
         if _environment() != self._environment:
             os.environ.clear()
             os.environb.update(self._environment)
+
+        return self._standard_files() == self._files
+
+    def _standard_files(self) -> list[object]:
+        """Return what tells whether descriptors 0 to 2, and what Python made of them, are ours."""
+        found: list[object] = [text.closed for text in self._standard]
+        for fd in range(3):
+            try:
+                stat = os.fstat(fd)
+            except OSError:
+                found.append(None)
+            else:
+                found.append((stat.st_dev, stat.st_ino))
+
+        return found
 
     def _on_signal(self, _number: int, frame: FrameType | None) -> None:
         if self.job is not None:
