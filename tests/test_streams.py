@@ -263,6 +263,32 @@ async def test_failure_comes_after_the_last_record() -> None:
             await receipt.receive()
 
 
+@pytest.mark.parametrize("error", [anyio.EndOfStream, anyio.WouldBlock, StopAsyncIteration])
+async def test_failure_that_looks_like_an_end(error: type[Exception]) -> None:
+    """An item less would be the only sign of it: code reads streams of its own to their ends."""
+
+    async def reads_on() -> None:
+        ajobs.write_output(1)
+        raise error
+
+    async with ajobs.Session() as jobs:
+        job = jobs.start(reads_on)
+        with pytest.raises(RuntimeError, match=error.__name__) as caught:
+            [value async for value in job.receive(keep=True)]
+
+        assert type(caught.value.__cause__) is error
+        with pytest.raises(RuntimeError, match=error.__name__):
+            await job.receive(keep=True, stream="error").receive()
+
+        receipt = job.receive()
+        assert receipt.receive_nowait() == 1
+        with pytest.raises(RuntimeError, match=error.__name__):
+            receipt.receive_nowait()
+
+        with pytest.raises(error):
+            await job
+
+
 async def test_errors_ignored() -> None:
     """`errors="ignore"` never raises how the job ended."""
     async with ajobs.Session(failures="keep") as jobs:

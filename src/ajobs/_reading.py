@@ -19,12 +19,16 @@ from anyio.lowlevel import checkpoint
 from ._blocking import Waitable, blocked, check_loop
 from ._log import Feed, Log, Streams
 from ._records import Entry, Record, StateChange
+from ._state import in_iteration
 
 __all__ = ("Follower", "Receipt")
 
 #: Records handed out without a wait before a reader lets other tasks run: a writer in
 #: another thread can keep a log full for ever.
 BURST = 64
+
+#: What tells a reader that nothing comes, now or ever.
+_ENDS = (EndOfStream, WouldBlock, StopIteration, StopAsyncIteration)
 
 #: Returned where any object may be a value, and there is none.
 NO_VALUE = object()
@@ -230,7 +234,7 @@ class Receipt(ObjectReceiveStream[Any]):
         if self._job.is_finished and not self._has_more():
             self._end()
             self._job.taken()
-            self._raise_failure()
+            self._raise_failure(_ENDS)
             raise EndOfStream
 
     def _end(self) -> None:
@@ -241,11 +245,11 @@ class Receipt(ObjectReceiveStream[Any]):
     def _has_more(self) -> bool:
         return self._job.open_log().has(self._streams)
 
-    def _raise_failure(self) -> None:
+    def _raise_failure(self, ends: tuple[type[BaseException], ...] = ()) -> None:
         if self._raises and self._job.is_finished:
             failure = self._job.failure()
             if failure is not None:
-                raise failure
+                raise in_iteration(failure, *ends)
 
     async def aclose(self) -> None:
         """Stop taking; what was not taken stays with the job."""

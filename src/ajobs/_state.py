@@ -102,6 +102,23 @@ def judge(
     return JobState.FAILED, aborted
 
 
+def in_iteration(failure: BaseException, *ends: type[BaseException]) -> BaseException:
+    """Return what to raise for *failure* out of an iteration that *ends* end.
+
+    One of these would be taken for the end of what there is, and nobody would know that
+    anything failed. Python does the same with a generator that raises `StopIteration`.
+    """
+    if not isinstance(failure, ends):
+        return failure
+
+    error = RuntimeError(f"the code raised {line_of(failure)}, which is not the end of its output")
+    error.__cause__ = failure
+    for note in getattr(failure, "__notes__", ()):
+        error.add_note(note)
+
+    return error
+
+
 def _without(
     raised: BaseException | None, kinds: tuple[type[BaseException], ...]
 ) -> BaseException | None:

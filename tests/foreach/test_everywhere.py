@@ -411,6 +411,23 @@ class TestErrors:
         number = int(str(caught.value)[0])
         assert caught.value.__notes__[0] == f"ajobs: in parallel_foreach, item {number}: {number}"
 
+    @pytest.mark.parametrize("error", [StopIteration, StopAsyncIteration])
+    async def test_failure_that_looks_like_an_end(
+        self, place: Place, error: type[Exception]
+    ) -> None:
+        """A call of `next` too many in an item must not be the end of all results."""
+
+        def step(number: int) -> int:
+            if number == 3:
+                raise error
+
+            return number
+
+        with pytest.raises(RuntimeError, match=error.__name__) as caught:
+            await collect(place.foreach(range(5), step))
+
+        assert caught.value.__notes__ == ["ajobs: in parallel_foreach, item 3: 3"]
+
     async def test_raise_hands_out_what_was_ready(self, place: Place) -> None:
         """Results that came before the failure are not lost."""
         seen: list[Any] = []
@@ -498,6 +515,10 @@ class TestErrors:
             def __repr__(self) -> str:
                 raise RuntimeError("no repr")
 
+        class Leaving:
+            def __repr__(self) -> str:
+                raise SystemExit("no repr")
+
         class Long:
             def __repr__(self) -> str:
                 return "x" * 100_000
@@ -505,7 +526,7 @@ class TestErrors:
         def fail(_: object) -> None:
             raise ValueError("no")
 
-        for item in (Broken(), Long(), ["y" * 1000] * 1000):
+        for item in (Broken(), Leaving(), Long(), ["y" * 1000] * 1000):
             with pytest.raises(ValueError, match="no") as caught:
                 await place.foreach([item], fail)
 

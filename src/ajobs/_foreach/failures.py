@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from .._errors import ForeachErrors, ForeachTimeout, StopRequested
-from .._state import judge
+from .._state import in_iteration, judge
 from .._text import line_of
 from .items import name_of
 
@@ -63,6 +63,9 @@ class Failures:
         """
         kept, self._kept = self._kept, []
         final, self._final = self._final, None
+        if final is not None:
+            final = in_iteration(final, StopIteration, StopAsyncIteration)
+
         if not kept:
             return final
 

@@ -327,7 +327,7 @@ class FarPlace(Place):
 
             run.end(index)
         else:
-            raised = rebuild(odd, f"a {self.runner.kind} worker")
+            raised = rebuild(odd, f"a worker of the {self.runner.kind} runner")
             if isinstance(raised, KeyboardInterrupt):
                 # Of another program than this one.
                 aborted = JobAborted(f"the item was ended by KeyboardInterrupt: {raised}")

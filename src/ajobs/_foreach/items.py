@@ -35,7 +35,7 @@ def name_of(index: int, item: object) -> str:
     """Name an item for people, in bounded length, whatever its `repr` does."""
     try:
         text = _short.repr(item)
-    except Exception:  # noqa: BLE001  # naming an error must not raise another
+    except (Exception, SystemExit):  # noqa: BLE001  # naming an error must not raise another
         text = f"<{type(item).__name__}>"
 
     return f"item {index}: {text[:200]}"

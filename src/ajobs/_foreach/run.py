@@ -435,8 +435,8 @@ class Run:
         rest = "an unknown number of" if left is None else left
         self.give_up(
             ForeachTimeout(
-                f"parallel_foreach ran longer than {self.plan.timeout:g} s: {self.ended} items "
-                f"had ended, {self.taken - self.ended} were running, {rest} did not end",
+                f"parallel_foreach ran longer than {self.plan.timeout:g} s: of its items "
+                f"{self.ended} had ended, {self.taken - self.ended} had begun, {rest} did not end",
                 left,
             )
         )
