@@ -728,19 +728,28 @@ def test_forked_child_has_no_session(backend: Any) -> None:
     """A call in the child raises instead of waiting for ever; the parent's session goes on."""
     program = f"""
 import ajobs, os
-with ajobs.blocking.Session(backend={backend!r}) as jobs:
-    child = os.fork()
+def use(jobs):
     try:
         print(jobs.start(int, "3").result(), flush=True)
     except RuntimeError as exc:
         print(exc, flush=True)
+def fork_in_a_job():
+    child = os.fork()
+    if not child:
+        use(ajobs.blocking.current())
+        os._exit(0)
+    os.waitpid(child, 0)
+with ajobs.blocking.Session(backend={backend!r}) as jobs:
+    jobs.start(fork_in_a_job).result()
+    child = os.fork()
+    use(jobs)
     if child:
         os.waitpid(child, 0)
 print("end", flush=True)
 """
     lines = printed_by(program).stdout.splitlines()
     assert ["3", "end", "end"] == sorted(line for line in lines if "forked" not in line)
-    assert 1 == sum("forked child" in line for line in lines)
+    assert 2 == sum("forked child" in line for line in lines)
 
 
 @pytest.mark.slow

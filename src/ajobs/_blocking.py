@@ -167,9 +167,20 @@ def refuse_ring(waiting: Waitable, wait: Wait) -> None:
 
     A wait for all leads back when one of its targets does, a wait for any only when all do.
     """
+    ring = _ring_through(waiting, wait)
+    if ring is not None:
+        raise DeadlockError(ring)
+
+
+def waits_for(one: Waitable, other: Waitable) -> bool:
+    """Tell whether *one* cannot end before *other* does, by what it waits for now."""
+    return _ring_through(other, Wait((one,))) is not None
+
+
+def _ring_through(waiting: Waitable, wait: Wait) -> str | None:
     came_from = _reachable(wait)
     if waiting not in came_from:
-        return
+        return None
 
     # The jobs that can still end: those that wait for nothing, and those whose waits need only
     # such jobs. In reverse order of discovery a chain is settled in one round.
@@ -184,8 +195,7 @@ def refuse_ring(waiting: Waitable, wait: Wait) -> None:
 
         growing = len(free) > before
 
-    if not _can_end(wait, free):
-        raise DeadlockError(_ring(waiting, came_from))
+    return None if _can_end(wait, free) else _ring(waiting, came_from)
 
 
 def _reachable(wait: Wait) -> dict[Waitable, Waitable | None]:

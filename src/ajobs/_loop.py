@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import os
 import sys
 import threading
 from abc import ABC, abstractmethod
@@ -50,6 +51,7 @@ class Loop(ABC):
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
+        self._process = os.getpid()
         # Looked up once: anyio's front door costs more than entering and leaving a scope.
         self._scope_class: Callable[..., CancelScope] = type(CancelScope())
         self._heap: list[tuple[float, int, Timer]] = []
@@ -62,6 +64,11 @@ class Loop(ABC):
     def in_thread(self) -> bool:
         """True in the thread that runs this loop, whether the loop is running or not."""
         return threading.get_ident() == self._thread
+
+    @property
+    def is_inherited(self) -> bool:
+        """True in a forked child of the process that runs this loop: nothing runs it there."""
+        return os.getpid() != self._process
 
     @abstractmethod
     def protect(self, *owners: type) -> None:

@@ -281,6 +281,18 @@ async def test_a_job_may_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "watcher" not in plain.getvalue()
 
 
+async def test_watchers_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that watches does not wait for those that wait for it, nor for another that does."""
+    no_terminal(monkeypatch)
+    monkeypatch.setattr(screens.Plain, "every", 0.01)
+    async with Session() as jobs:
+        first, second = jobs.start(jobs.watch), jobs.start(jobs.watch)
+        third = jobs.start(first.wait)
+        with anyio.fail_after(20):
+            assert await third
+            await second
+
+
 async def test_watch_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cancelling it gives the terminal back and leaves the jobs alone."""
     terminal = a_terminal(monkeypatch)

@@ -81,3 +81,4 @@ def test_fitted() -> None:
     assert fitted(natural, 30, shrink, ("c",)) == {"a": 6, "b": 10, "c": 10}
     assert fitted(natural, 22, shrink, ("c",)) == {"a": 4, "b": 4, "c": 10}
     assert fitted(natural, 21, shrink, ("c",)) == {"a": 9, "b": 10}
+    assert fitted({"a": 10, "b": 20}, 15, (("b", 8),), ()) == {"a": 5, "b": 8}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from time import perf_counter, time
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
-from .._blocking import current_subject
+from .._blocking import Waitable, current_subject, waits_for
 from .rows import Viewed
 from .screens import BarsPicture, Screen, TablePicture, open_screen
 
@@ -29,13 +29,17 @@ class Live(Viewed, Protocol):
 Source = Callable[[], Iterable[Live]]
 
 
+#: The jobs that look until others have finished, with what they look at.
+_looking: dict[object, Source] = {}
+
+
 class _Sampler:
     """Looks at jobs again and again, and shows them on a screen."""
 
     def __init__(self, source: Source, screen: Screen) -> None:
         self._source = source
         self._screen = screen
-        self._own: object = current_subject()
+        self._own: Any = current_subject()
         self.pause = screen.every
         self._has_looked = False
 
@@ -59,10 +63,32 @@ class _Sampler:
             await anyio.sleep(self.pause)
 
     def _pending(self) -> list[Live]:
-        return [job for job in self._jobs() if not job.is_finished]
+        return [job for job in self._jobs() if not job.is_finished and not self._is_awaited_by(job)]
+
+    def _is_awaited_by(self, job: object) -> bool:
+        """Tell whether *job* ends only once the job that looks has ended."""
+        if self._own is None or not isinstance(job, Waitable):
+            return False
+
+        looks_at = _looking.get(job)
+        return waits_for(job, self._own) or (looks_at is not None and self._own in looks_at())
 
     async def to_the_end(self) -> None:
-        """Show the jobs until all have finished, those started meanwhile included."""
+        """Show the jobs until all have finished, those started meanwhile included.
+
+        Those that wait for the job that looks are not waited for.
+        """
+        if self._own is None:
+            await self._to_the_end()
+            return
+
+        _looking[self._own] = self._source
+        try:
+            await self._to_the_end()
+        finally:
+            del _looking[self._own]
+
+    async def _to_the_end(self) -> None:
         look_at = anyio.current_time()
         pending = self._pending()
         while pending:

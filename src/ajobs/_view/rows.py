@@ -25,7 +25,7 @@ MOST_LINES = 90
 MOST_TEXT = 500
 
 #: What may be cut in a narrow table, first to last, and the width at which that ends.
-SHRINK = (("Command", 16), ("Location", 9), ("Name", 12), ("Command", 7), ("Name", 4))
+SHRINK = (("Command", 16), ("Location", 9), ("Name", 12), ("Command", 7))
 
 #: What is left out of a table too narrow even for that, first to last.
 LEAVE_OUT = ("Location", "HasMoreData", "Kind", "Command")

@@ -118,7 +118,8 @@ def fitted(
         natural: What each column would take.
         width: What all may take together.
         shrink: What may be cut, first to last, and the width at which that ends.
-        leave_out: What is left out where even that does not help, first to last.
+        leave_out: What is left out where even that does not help, first to last. Where
+            nothing else helps, the widest is cut further.
     """
     widths = dict(natural)
     least = dict(shrink)
@@ -136,5 +137,9 @@ def fitted(
             taken = min(excess, max(widths[key] - floor, 0))
             widths[key] -= taken
             excess -= taken
+
+    if excess > 0:
+        widest = max(widths, key=lambda name: widths[name])
+        widths[widest] = max(widths[widest] - excess, len(ELLIPSIS))
 
     return widths

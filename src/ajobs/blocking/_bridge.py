@@ -6,7 +6,6 @@ not jobs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import wait as wait_for
@@ -32,7 +31,6 @@ class Bridge:
         """Carry calls to *loop*, which runs in another thread."""
         #: Where they go.
         self.loop = loop
-        self._pid = os.getpid()
         #: True once the loop has ended.
         self.is_over = False
         self._waiting: set[Future[Any]] = set()
@@ -79,14 +77,15 @@ class Bridge:
                 _tell_closed(future)
 
             return self._end_of(future)
-        except BaseException:
-            if not future.done():
-                # Raised here: what was begun there comes to its end first. A second Ctrl-C
-                # does not wait for that.
-                self.loop.call_soon(call.cancel)
-                wait_for([future])
+        except BaseException as exc:
+            if future.done():
+                raise
 
-            raise
+            # Raised here: what was begun there comes to its end first. A second Ctrl-C does
+            # not wait for that. How the wait was made says nothing to whoever ended it.
+            self.loop.call_soon(call.cancel)
+            wait_for([future])
+            raise exc.with_traceback(None)  # noqa: B904  # it is the same one
         finally:
             del future, call  # an exception and its traceback would keep each other
 
@@ -112,16 +111,11 @@ class Bridge:
             del future, error
 
     def _check_process(self) -> None:
-        if self.is_inherited:
+        if self.loop.is_inherited:
             raise RuntimeError(
                 "the session belongs to the process that opened it; a forked child has no "
                 "threads of its parent, and so opens a session of its own"
             )
-
-    @property
-    def is_inherited(self) -> bool:
-        """True in a forked child of the process that has the loop."""
-        return os.getpid() != self._pid
 
     def close(self) -> None:
         """Note that the loop is over; wake whoever still waits for it."""

@@ -333,7 +333,7 @@ class Session(SessionView):
         tb: TracebackType | None,
     ) -> None:
         """Wait for the jobs, or stop them; raise the failures that nobody saw."""
-        if self._bridge.is_inherited or self._bridge.is_over:
+        if self._bridge.loop.is_inherited or self._bridge.is_over:
             return
 
         if self._session.loop.in_thread:
