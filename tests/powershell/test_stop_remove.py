@@ -110,7 +110,7 @@ def working_since(before: frozenset[str]) -> int:
 async def test_114_threads_are_given_back() -> None:
     """114: when four short thread jobs have ended, no more threads are at work than before."""
     before = footprint()
-    together = threading.Barrier(4, timeout=10)
+    together = threading.Barrier(4, timeout=30)
     async with ajobs.Session() as jobs:
         await ajobs.wait_all([jobs.start(together.wait) for _ in range(4)])
         assert left_since(before) == []

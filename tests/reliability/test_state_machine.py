@@ -32,7 +32,7 @@ from hypothesis.stateful import (
 import ajobs
 
 #: What anything may take that comes to its end.
-SECONDS = 5
+SECONDS = 20
 
 FINISHED = {"Completed", "Failed", "Stopped"}
 

@@ -158,7 +158,7 @@ def test_jobs_where_nothing_is_installed(tmp_path: Path) -> None:
         _, failed = host.run(divmod, 7, 0)
         assert process.stdin is not None
         process.stdin.close()
-        code_of_exit = process.wait(10)
+        code_of_exit = process.wait(30)
 
     assert wire.READY == ready.kind
     assert [("output", 0), ("output", 1), ("output", 2)] == written

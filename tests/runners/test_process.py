@@ -420,7 +420,7 @@ class TestInput:
         async with send, receive:
             job = jobs.start(read, runner=runner, input=receive)
             os.kill(await first_output(job), signal.SIGKILL)
-            await job.wait(2)
+            await job.wait(20)
 
         assert isinstance(job.reason, WorkerDied)
 
