@@ -29,7 +29,7 @@ HAS_INTERPRETERS = sys.version_info >= (3, 13)
 @pytest.fixture(autouse=True)
 def little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure just enough to have a figure."""
-    monkeypatch.setattr(ajobs._bench.run, "effort", lambda **_: Effort(2, 2, 0.01, 30.0))
+    monkeypatch.setattr(ajobs._bench.run, "effort", lambda **_: Effort(2, 2, 0.01, 600.0))
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_no_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_more_rounds_where_they_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on as long as rounds differ, to an end."""
-    monkeypatch.setattr(ajobs._bench.run, "effort", lambda **_: Effort(1, 3, 0.01, 30.0))
+    monkeypatch.setattr(ajobs._bench.run, "effort", lambda **_: Effort(1, 3, 0.01, 600.0))
     agree = iter([False, True])
     monkeypatch.setattr(ajobs._bench.run, "is_steady", lambda _: next(agree))
     assert ajobs.bench(work.square, [1], runners="thread", throttles=2).tables[0].rounds == 2
