@@ -34,13 +34,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_exit",
         "_lines",
         "_logs",
-        "_loop",
         "_records",
         "_spec",
         "_text",
+        "_timers",
         "_wakeup",
         "_wire",
     ),
+    ("_loop",),
     # rules, the promise of a runner, what job code may call; a child process and its link
     (
         "_apart",
@@ -106,12 +107,12 @@ PURE = (
 LIBRARIES: dict[str, frozenset[str]] = {
     **dict.fromkeys(PURE, frozenset()),
     "_loop": frozenset({"anyio"}),
+    "_timers": frozenset({"anyio"}),
 }
 
 MAX_LINES = 400
 LONG_FILES: dict[str, str] = {  # path below src/ajobs: why it reads better in one piece
     "_far_items.py": "what one worker does with batches; a second file would slow its start",
-    "_loop.py": "what asyncio and trio do differently, side by side",
     "_foreach/run.py": "the counters of one call and all that may end it",
 }
 

@@ -15,7 +15,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 import ajobs
-from ajobs._loop import Loop, current_loop, spawn_root
+from ajobs._loop import Loop, current_loop
 from tests.support import Gate, fail, forever, give, write
 
 
@@ -215,7 +215,7 @@ async def test_root_task_outlives_its_starter() -> None:
         done.set()
 
     with anyio.CancelScope() as scope:
-        held = spawn_root(root, "root")
+        held = current_loop().spawn_root(root, "root")
         await anyio.wait_all_tasks_blocked()
         scope.cancel()
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import anyio
 from anyio import CancelScope
 
-from ._loop import AsyncFn, spawn_root
+from ._loop import current_loop
+from ._timers import AsyncFn
 
 
 async def run_apart(fn: AsyncFn, name: str, cancelled: type[BaseException]) -> None:
@@ -33,7 +34,7 @@ async def run_apart(fn: AsyncFn, name: str, cancelled: type[BaseException]) -> N
             done.set()
 
     interrupt: BaseException | None = None
-    task = spawn_root(run, name)
+    task = current_loop().spawn_root(run, name)
     while not done.is_set():
         try:
             with CancelScope(shield=interrupt is not None):

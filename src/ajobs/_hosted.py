@@ -15,7 +15,7 @@ import anyio
 from ._exit import close_at_exit, forget, left_open
 from ._guests import hosts
 from ._logs import logger
-from ._loop import spawn_root
+from ._loop import current_loop
 from ._session import Session
 
 __all__ = ("HostedSession", "open_session")
@@ -35,7 +35,7 @@ class HostedSession(Session):
 
     async def open(self) -> None:
         """Start the task that hosts the session, and wait until it is open."""
-        self._task = spawn_root(self._host, "ajobs session")
+        self._task = current_loop().spawn_root(self._host, "ajobs session")
         try:
             await self._opened.wait()
         except BaseException:

@@ -1,37 +1,36 @@
 """The one place that tells asyncio from trio.
 
-anyio covers nearly everything; this file adds the little that it does not offer, by public
-names of both libraries only: tasks at a fifth of a task group's cost, a wake-up from any
-thread, and timers without a task each. It knows no jobs.
+anyio covers nearly everything; this file adds, by public names of both libraries only, tasks
+at a fifth of a task group's cost and a wake-up from any thread. It knows no jobs.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import math
 import os
 import sys
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack
 from contextvars import Context, copy_context
+from functools import partial
 from types import FunctionType, coroutine
-from typing import Any, ClassVar, TypeVarTuple
+from typing import Any, ClassVar, TypeAlias, TypeVarTuple
 
 import anyio
 from anyio import CancelScope
 from anyio.lowlevel import current_token
 
-AsyncFn = Callable[[], Coroutine[Any, Any, object]]
+from ._timers import AsyncFn, Timer, Timers
+
 Ts = TypeVarTuple("Ts")
+Work: TypeAlias = Callable[[*Ts], Coroutine[Any, Any, object]]
 
 #: The name of a worker that has nothing to do yet.
 WORKER = "ajobs worker"
 
 
-class Loop(ABC):
+class Loop(Timers):
     """The running event loop, as the owner of some tasks uses it.
 
     `open` and `join` it in the task that owns them; `join` waits for all of them, however
@@ -50,15 +49,14 @@ class Loop(ABC):
     call_next: Callable[[Callable[[], object]], object] | None = None
 
     def __init__(self) -> None:
+        super().__init__()
         self._thread = threading.get_ident()
         self._process = os.getpid()
         # Looked up once: anyio's front door costs more than entering and leaving a scope.
         self._scope_class: Callable[..., CancelScope] = type(CancelScope())
-        self._heap: list[tuple[float, int, Timer]] = []
-        self._order = itertools.count()
-        self._sweep_at = 64
-        self._ticking = False
-        self._sleep: CancelScope | None = None
+        #: Tasks of `spawn` that have not ended.
+        self._live = 0
+        self._on_empty: anyio.Event | None = None
 
     @property
     def in_thread(self) -> bool:
@@ -98,17 +96,7 @@ class Loop(ABC):
         """Return the task that calls."""
 
     @abstractmethod
-    def time(self) -> float:
-        """Return the loop's clock in seconds; `anyio.current_time` of this loop."""
-
-    @abstractmethod
-    def spawn(self, fn: AsyncFn, name: str) -> None:
-        """Start a task. It must not raise, and must end when its owner asks it to."""
-
-    @abstractmethod
-    def spawn_worker(
-        self, fn: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts, name: str = WORKER
-    ) -> None:
+    def spawn_worker(self, fn: Work[*Ts], *args: *Ts, name: str = WORKER) -> None:
         """Start a task as `spawn` does, that its owner waits for itself.
 
         It begins with ``await loop.entered()``. Before its next wait it must be held: see
@@ -158,47 +146,10 @@ class Loop(ABC):
 
         return True
 
-    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
-        """Run *callback* once the clock reads *when*; one task serves all timers."""
-        timer = Timer(callback)
-        if when == math.inf:
-            return timer
-
-        if len(self._heap) >= self._sweep_at:
-            self._sweep()
-
-        heapq.heappush(self._heap, (when, next(self._order), timer))
-        if not self._ticking:
-            self._ticking = True
-            self.spawn(self._run_timers, "ajobs timers")
-        elif self._sleep is not None and when < self._sleep.deadline:
-            self._sleep.deadline = when
-
-        return timer
-
-    def _sweep(self) -> None:
-        # Most timers are cancelled long before they are due (a job that ends in time). Looking
-        # at all of them each time their number has doubled costs O(1) for each timer.
-        self._heap = [entry for entry in self._heap if entry[2].callback is not None]
-        heapq.heapify(self._heap)
-        self._sweep_at = max(64, 2 * len(self._heap))
-
-    async def _run_timers(self) -> None:
-        while self._heap:
-            with self._scope_class(deadline=self._heap[0][0], shield=True) as self._sleep:
-                await anyio.sleep_forever()
-
-            self._sleep = None
-            while self._heap and self._heap[0][0] <= self.time():
-                heapq.heappop(self._heap)[2].run()
-
-        self._ticking = False
-
-    def stop_timers(self) -> None:
-        """Forget all timers and end their task."""
-        self._heap.clear()
-        if self._sleep is not None:
-            self._sleep.cancel()
+    def _note_end(self) -> None:
+        self._live -= 1
+        if self._on_empty is not None and not self._live:
+            self._on_empty.set()
 
     @abstractmethod
     async def open(self) -> None:
@@ -214,54 +165,21 @@ class Loop(ABC):
         """
 
 
-class Timer:
-    """A call to come; `cancel` forgets it."""
-
-    __slots__ = ("callback",)
-
-    def __init__(self, callback: Callable[[], object]) -> None:
-        self.callback: Callable[[], object] | None = callback
-
-    def run(self) -> None:
-        """Make the call, unless it was cancelled."""
-        callback, self.callback = self.callback, None
-        if callback is not None:
-            callback()
-
-    def cancel(self) -> None:
-        """Forget the call, and what it refers to."""
-        self.callback = None
-
-
 class CurrentTask:
     """A task, as the work that it does now sees it. Keep it while the task waits.
 
     asyncio itself holds its tasks by weak references only.
+
+    Attributes:
+        rename: Names the task, for debuggers.
+        is_spoiled: Tells whether a cancellation is pending that nobody here has asked for.
     """
 
-    __slots__ = ("_task", "is_spoiled")
+    __slots__ = ("is_spoiled", "rename")
 
-    def __init__(self, task: Any) -> None:
-        self._task = task
-        #: Tells whether a cancellation is pending that nobody here has asked for.
-        self.is_spoiled: Callable[[], int] = task.cancelling
-
-    def rename(self, name: str) -> None:
-        """Name the task, for debuggers."""
-        self._task.set_name(name)
-
-
-class TrioTask(CurrentTask):
-    """The same of trio, where only scopes cancel."""
-
-    __slots__ = ()
-
-    def __init__(self, task: Any) -> None:
-        self._task = task
-        self.is_spoiled = int
-
-    def rename(self, name: str) -> None:
-        self._task.name = name
+    def __init__(self, rename: Callable[[str], object], is_spoiled: Callable[[], int]) -> None:
+        self.rename = rename
+        self.is_spoiled = is_spoiled
 
 
 class AsyncioLoop(Loop):
@@ -279,8 +197,6 @@ class AsyncioLoop(Loop):
         self.call_next = None if self.one_job_per_task else self._loop.call_soon
         self._context = copy_context()
         self._tasks: set[Any] = set()
-        self._live = 0
-        self._on_empty: anyio.Event | None = None
 
     def protect(self, *owners: type) -> None:
         pass
@@ -304,7 +220,8 @@ class AsyncioLoop(Loop):
             self._loop.run_until_complete(fn())
 
     def current_task(self) -> CurrentTask:
-        return CurrentTask(self._asyncio.current_task(self._loop))
+        task: Any = self._asyncio.current_task(self._loop)
+        return CurrentTask(task.set_name, task.cancelling)
 
     def time(self) -> float:
         return float(self._loop.time())
@@ -325,21 +242,15 @@ class AsyncioLoop(Loop):
 
     def _ended(self, task: Any) -> None:
         self._tasks.discard(task)
-        self._live -= 1
-        if self._on_empty is not None and not self._live:
-            self._on_empty.set()
+        self._note_end()
 
-    def spawn_worker(
-        self, fn: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts, name: str = WORKER
-    ) -> None:
+    def spawn_worker(self, fn: Work[*Ts], *args: *Ts, name: str = WORKER) -> None:
         if self._loop.get_task_factory() is None:  # as in spawn
             self._create_worker(name, fn, *args)
         else:
             self._loop.call_soon(self._create_worker, name, fn, *args)
 
-    def _create_worker(
-        self, name: str, fn: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts
-    ) -> None:
+    def _create_worker(self, name: str, fn: Work[*Ts], *args: *Ts) -> None:
         worker = fn(*args)
         worker.send(None)  # to its first wait, `entered`
         self._loop.create_task(worker, name=name, context=self._context)
@@ -403,8 +314,6 @@ class TrioLoop(Loop):
         self._token = self._trio.lowlevel.current_trio_token()
         self._stack = AsyncExitStack()
         self._nursery: Any = None
-        self._live = 0
-        self._on_empty: anyio.Event | None = None
 
     def protect(self, *owners: type) -> None:
         classes = {one for owner in (TrioLoop, Timer, *owners) for one in owner.__mro__}
@@ -432,20 +341,17 @@ class TrioLoop(Loop):
         try:
             await fn()
         finally:
-            self._live -= 1
-            if self._on_empty is not None and not self._live:
-                self._on_empty.set()
+            self._note_end()
 
-    def spawn_worker(
-        self, fn: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts, name: str = WORKER
-    ) -> None:
+    def spawn_worker(self, fn: Work[*Ts], *args: *Ts, name: str = WORKER) -> None:
         self._nursery.start_soon(fn, *args, name=name)
 
     def spawn_root(self, fn: AsyncFn, name: str) -> object:
         return self._trio.lowlevel.spawn_system_task(fn, name=name, context=copy_context())
 
     def current_task(self) -> CurrentTask:
-        return TrioTask(self._trio.lowlevel.current_task())
+        # Only scopes cancel on trio.
+        return CurrentTask(partial(setattr, self._trio.lowlevel.current_task(), "name"), int)
 
     def _post(self, callback: Callable[[], object]) -> None:
         self._token.run_sync_soon(callback)
@@ -484,14 +390,7 @@ def current_loop() -> Loop:
     Raises:
         RuntimeError: No event loop runs here (anyio's `NoEventLoopError`).
     """
-    return AsyncioLoop() if _is_asyncio(current_token().native_token) else TrioLoop()
-
-
-def spawn_root(fn: AsyncFn, name: str) -> object:
-    """Start a task that belongs to the loop itself; keep what is returned while it runs."""
-    return current_loop().spawn_root(fn, name)
-
-
-def _is_asyncio(native: object) -> bool:
+    native = current_token().native_token
     asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and isinstance(native, asyncio.AbstractEventLoop)
+    is_asyncio = asyncio is not None and isinstance(native, asyncio.AbstractEventLoop)
+    return AsyncioLoop() if is_asyncio else TrioLoop()

@@ -22,8 +22,9 @@ from ._blocking import Wait, Waitable
 from ._drive import NEEDS_TASK, Pause, Waker
 from ._input import InputReader, JobInput, open_input
 from ._job import Job
-from ._loop import Loop, Timer, current_loop
+from ._loop import Loop, current_loop
 from ._state import Demand, JobState
+from ._timers import Timer
 from ._writing import Writer, WriterOwner
 
 # Looked up once: on Python 3.11 reading a member off its class costs as much as a call.

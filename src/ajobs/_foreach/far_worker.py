@@ -16,10 +16,10 @@ import anyio
 from .. import _far_messages as far
 from .._far_items import TICK
 from .._far_messages import Parcel, Reply
-from .._loop import Timer
 from .._records import Stream
 from .._runner import InTask, LeftBehind, Runner
 from .._spec import JobSpec
+from .._timers import Timer
 from .far_batch import Batch, Lost
 from .items import LEVELS, LOGGER
 from .marks import Marks

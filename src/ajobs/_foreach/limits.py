@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from .._loop import Timer
+from .._timers import Timer
 from .run import Run
 
 

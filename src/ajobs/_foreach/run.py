@@ -19,9 +19,10 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from .._checks import Kind
 from .._context import JobContext, context_or_none
 from .._errors import ForeachErrors, ForeachTimeout
-from .._loop import Loop, Timer
+from .._loop import Loop
 from .._runner import Runner
 from .._state import Demand, judge
+from .._timers import Timer
 from .failures import Failures, failure_of
 from .items import LOGGER
 from .results import AsCompleted, InOrder, Outcome, Results

@@ -19,7 +19,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 
 from .._errors import ItemTimeout, JobStuck
-from .._loop import Timer
+from .._timers import Timer
 from ..runners.thread import ThreadRunner
 from .items import LOGGER, name_of
 from .run import STOP_GRACE, AtWork, Place, Run
