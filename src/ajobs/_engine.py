@@ -305,7 +305,9 @@ class Engine(Settler):
             asyncio's own ``Task.cancel``, or trio's Ctrl-C.
         """
         self.stop_all(grace)
-        cancelled = await self.idle_within(grace + LEAVE_SECONDS)
+        # Those that were told before may be over their grace already.
+        ends = [run.stop_deadline - self.loop.time() for run in self._runs]
+        cancelled = await self.idle_within(max(ends, default=0.0) + LEAVE_SECONDS)
         for run in tuple(self._runs):
             if run.leave is not None:
                 run.leave()

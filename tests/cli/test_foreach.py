@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -342,3 +343,36 @@ def test_bar_on_a_terminal() -> None:
     assert sum(line.endswith(("\\x1b[31m0", "\\x1b[31m3")) for line in lines) == 2
     assert "1 of 2 failed, the first was item 2" in text
     assert "0/2" in text
+
+
+@pytest.mark.kill
+@pytest.mark.slow
+def test_second_interrupt_gives_the_cursor_back(place: Path) -> None:
+    """The bar hides it; who ends everything at once gets it back, in a line of its own."""
+    screen, terminal = os.openpty()
+    os.mkfifo("told")
+    script = "trap '' TERM; echo > told; sleep 60"
+    argv = [sys.executable, "-m", "ajobs", "foreach", "--bar", "sh", "-c", script, ":::", "1"]
+    with subprocess.Popen(
+        ["env", "--default-signal=INT", *argv],
+        env={**os.environ, "COLUMNS": "80", "TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        (place / "told").read_text()
+        process.send_signal(signal.SIGINT)
+        seen = b""
+        while b"Ctrl-C again ends it" not in seen:
+            seen += os.read(screen, 4096)
+
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == -signal.SIGINT
+
+    with suppress(OSError):  # how a terminal tells that all has been read
+        while part := os.read(screen, 4096):
+            seen += part
+
+    os.close(screen)
+    assert seen.endswith(b"\x1b[?25h\r\n")

@@ -245,3 +245,37 @@ def test_escaped(data: bytes, shown: bytes) -> None:
 def test_as_bytes(value: object, printed: bytes) -> None:
     """Values are printed as Python prints them, bytes as they are."""
     assert as_bytes(value) == printed
+
+
+DEAF = """
+import sys, time
+from ajobs.cli import _run, console
+
+def deaf(text):
+    time.sleep(600)
+
+_run.GRACE = 0.1
+sys.modules["deaf"] = sys.modules["__main__"]
+sys.argv[0] = "ajobs"
+console()
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_function_that_does_not_stop(backend: str) -> None:
+    """It is left behind, which is told, and the command ends all the same."""
+    words = ["run", "--backend", backend, "--timeout", "0.05", "deaf:deaf", "x"]
+    ended = subprocess.run(
+        [sys.executable, "-c", DEAF, *words],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == 124
+    assert (
+        "ajobs run: deaf:deaf runs longer than 0.05 s; --timeout sets the limit\n" in ended.stderr
+    )
+    assert "let it call ajobs.check_stop(), or run it in a process\n" in ended.stderr
+    assert "RuntimeWarning" not in ended.stderr

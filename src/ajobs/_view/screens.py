@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Protocol, TextIO, TypeAlias
+from typing import IO, Any, Protocol, TextIO, TypeAlias
 
 from .estimate import Estimates
 from .lines import Bars, LeftOf, Table, bars, table
@@ -161,7 +162,7 @@ class Terminal:
         """Draw what has changed."""
         width, height = self._console.size
         seen = self._picture.look(jobs, now, max(min(MOST_ROWS, height - 5), 1))
-        if (seen, width) != (self._seen, self._width):
+        if (seen, width) != (self._seen, self._width) and is_ready(self._console.file):
             self._seen, self._width = seen, width
             with suppress(*GONE):
                 self._live.update(self._picture.by_rich(seen, width), refresh=True)
@@ -260,16 +261,36 @@ def write_line(line: str) -> None:
         sys.stderr.flush()
 
 
+def wanted_word() -> str:
+    """Return how the environment asks for progress to be shown.
+
+    Raises:
+        ValueError: It asks for something unknown.
+    """
+    wanted = os.environ.get(VARIABLE) or "auto"
+    if wanted not in WORDS:
+        raise ValueError(f"{VARIABLE} is {wanted!r}; it can be {', '.join(WORDS)}")
+
+    return wanted
+
+
+def is_ready(file: IO[str]) -> bool:
+    """Tell whether a terminal takes what is written: after Ctrl-S, writing would wait."""
+    with suppress(*GONE, AttributeError):
+        poll = select.poll()  # not on Windows
+        poll.register(file.fileno(), select.POLLOUT)
+        return bool(poll.poll(0))
+
+    return True
+
+
 def open_screen(picture: Picture) -> Screen:
     """Return the screen that suits the place where the program runs.
 
     Raises:
         ValueError: The environment asks for something unknown.
     """
-    wanted = os.environ.get(VARIABLE) or "auto"
-    if wanted not in WORDS:
-        raise ValueError(f"{VARIABLE} is {wanted!r}; it can be {', '.join(WORDS)}")
-
+    wanted = wanted_word()
     if wanted == "off":
         return Nothing()
 

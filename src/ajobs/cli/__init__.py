@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from .._errors import AjobsError
-from ._ends import Problem, Status
+from ._ends import Problem, Status, say
 
 __all__ = ("console", "main")
 
@@ -41,11 +41,17 @@ def console() -> NoReturn:
 
 
 def _leave(status: int) -> NoReturn:
+    # In a thread: what was left behind may hold a stream that nobody reads.
+    last = threading.Thread(target=_flush, daemon=True)
+    last.start()
+    last.join(_PATIENCE)
+    os._exit(status)
+
+
+def _flush() -> None:
     for text in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             text.flush()
-
-    os._exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _open_closed()
         return _dispatch(sys.argv[1:] if argv is None else list(argv))
     except KeyboardInterrupt:
-        _say("interrupted; the jobs have been stopped")
+        say("interrupted; the jobs have been stopped")
         return Status.INTERRUPTED
     except BrokenPipeError:
         # Nobody reads our output any more. Python flushes stdout once more at exit, which must
@@ -67,16 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         _lead_nowhere()
         return Status.BROKEN_PIPE
     except Problem as problem:
-        _say(str(problem))
+        say(str(problem))
         return problem.status
     except AjobsError as error:
         # What this system or this Python cannot do says what to do instead.
-        _say(str(error))
+        say(str(error))
         return Status.FAILURE
     except OSError as error:
         # Such as a full disk: what could not be written cannot be flushed at exit either.
         _lead_nowhere()
-        _say(str(error))
+        say(str(error))
         return Status.FAILURE
 
 
@@ -103,7 +109,7 @@ def _dispatch(argv: list[str]) -> int:
         if missing not in _EXTRA:
             raise
 
-        _say(
+        say(
             f"the command line needs {missing}, which is not installed here: "
             "python -m pip install 'ajobs[cli]'"
         )
@@ -116,10 +122,6 @@ def _dispatch(argv: list[str]) -> int:
     status = run(argv)
     sys.stdout.flush()
     return status
-
-
-def _say(message: str) -> None:
-    print(f"ajobs: {message}", file=sys.stderr)
 
 
 def _lead_nowhere() -> None:

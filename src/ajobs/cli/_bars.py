@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-from typing import Any
-
-from .. import Job, Session, show_progress
+from .._view.screens import wanted_word
 from ._ends import Problem, Status
 
-__all__ = ("show_bars",)
+__all__ = ("check_word",)
 
 
-async def show_bars(jobs: Job[Any] | Session, stack: AsyncExitStack) -> None:
-    """Show the progress of *jobs* on stderr until *stack* is left.
+def check_word() -> None:
+    """See to it, before anything starts, that `show_progress` will know how to show it.
 
     Raises:
         Problem: The environment asks for something unknown.
     """
     try:
-        await stack.enter_async_context(show_progress(jobs))
+        wanted_word()
     except ValueError as error:
         raise Problem(str(error), Status.USAGE) from error

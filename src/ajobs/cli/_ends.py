@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import select
+import sys
 from enum import IntEnum
 
-__all__ = ("Problem", "Status", "died_of")
+__all__ = ("Problem", "Status", "died_of", "is_taken", "say")
+
+#: Seconds that whoever reads stderr has, so that our last word finds room.
+_SECONDS = 0.1
 
 
 class Status(IntEnum):
@@ -35,3 +40,21 @@ class Problem(Exception):
         """Say *message*: what happened, then what to do."""
         super().__init__(message)
         self.status = status
+
+
+def say(message: str) -> None:
+    """Tell the user *message*, unless nobody takes what we write to stderr."""
+    if is_taken(_SECONDS):
+        print(f"ajobs: {message}", file=sys.stderr)
+
+
+def is_taken(seconds: float = 0.0) -> bool:
+    """Tell whether stderr takes a line within *seconds*, so that writing it waits for nobody."""
+    try:
+        fd = sys.stderr.fileno()
+        poll = select.poll()
+    except (OSError, ValueError, AttributeError):  # no file of the system is behind it, or Windows
+        return True
+
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(seconds * 1000))

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import anyio
 import rich_click as click
+from anyio import CancelScope
 
-from .. import Job, JobTimeout, Record, Session, Stream, WorkerDied
-from ._bars import show_bars
+from .. import Job, JobStuck, JobTimeout, Record, Session, Stream, WorkerDied, show_progress
+from ._bars import check_word
 from ._ends import Problem, Status, died_of
 from ._input import chunks
 from ._options import SECONDS, WORDS, backend_option, runner_option
 from ._signals import run_until_signal
 from ._targets import is_function, load_function
 from ._terminal import Printer, as_bytes, json_line
+from ._writer import Piece, Writer, open_writer
 
 __all__ = ("command",)
 
@@ -28,6 +28,9 @@ SCHEMA = "ajobs.run/1"
 
 #: What may be unread before the job waits.
 ROOM = 1000
+
+#: Seconds that a job has to stop; a second Ctrl-C ends it at once.
+GRACE = 3.0
 
 #: Where a stream goes that is not stdout, and what is put before it.
 _LABELS = {Stream.WARNING: b"WARNING: ", Stream.VERBOSE: b"VERBOSE: ", Stream.DEBUG: b"DEBUG: "}
@@ -91,9 +94,10 @@ def command(
     What it writes as output goes to stdout; errors, warnings and progress go to stderr. No
     shell takes a command apart; ask for one with: -- sh -c '...'
     """
+    check_word()
     target = Target(words, is_command, runner, timeout)
-    printers = Printers(raw=raw, jsonl=jsonl)
-    return run_until_signal(partial(run, target, printers), backend)
+    course = Course(target, Printers(raw=raw, jsonl=jsonl))
+    return run_until_signal(course.run, backend)
 
 
 class Printers:
@@ -105,50 +109,85 @@ class Printers:
         self._err = Printer("stderr", raw=raw)
         self._jsonl = jsonl
 
-    def show_failure(self, reason: BaseException) -> None:
-        """Print the traceback of *reason*."""
-        self._err.write(as_bytes("".join(told(reason))))
+    def words(self, text: str) -> Piece:
+        """Return what the user is told."""
+        return self._err, as_bytes(text)
 
-    def show(self, record: Record) -> None:
-        """Print *record*."""
+    def of(self, record: Record) -> Iterator[Piece]:
+        """Yield what there is to print of *record*."""
         stream, value = record.stream, record.value
         if self._jsonl:
             time = record.time.isoformat()
             line = json_line(SCHEMA, seq=record.seq, time=time, stream=stream.value, value=value)
-            self._out.write(line)
+            yield self._out, line
         elif stream in {Stream.OUTPUT, Stream.INFORMATION}:
-            self._out.write(as_bytes(value) + b"\n")
+            yield self._out, as_bytes(value) + b"\n"
         elif stream is not Stream.PROGRESS:
-            self._err.write(_LABELS.get(stream, b"") + as_bytes(value) + b"\n")
+            yield self._err, _LABELS.get(stream, b"") + as_bytes(value) + b"\n"
 
 
-async def run(target: Target, printers: Printers) -> int:
-    """Run *target* to its end; return the exit status."""
-    async with Session("run", failures="keep") as jobs:
-        job = start(jobs, target)
-        await receive(job, printers)
-        return status_of(job, printers)
+class Course:
+    """One job in the foreground, from its start to its end."""
 
+    def __init__(self, target: Target, printers: Printers) -> None:
+        """Run *target*, and print what it writes with *printers*."""
+        self._target = target
+        self._printers = printers
+        self._is_stuck = False
 
-async def receive(job: Job[Any], printers: Printers) -> None:
-    """Print what *job* writes, until it has finished; bars show its progress, once it tells any."""
-    async with AsyncExitStack() as bars:
-        has_bars = False
-        try:
-            async for record in job.receive("all", errors="ignore"):
-                if record.stream is Stream.PROGRESS and not has_bars:
-                    has_bars = True
-                    await show_bars(job, bars)
+    async def run(self) -> int:
+        """Run it to its end; return the exit status."""
+        async with (
+            open_writer() as writer,
+            Session("run", failures="keep", drain=0, stop_grace=GRACE) as jobs,
+        ):
+            job = start(jobs, self._target)
+            await self._receive(job, writer)
+            status, words = self._ending(job)
+            await writer.write([self._printers.words(words)])
 
-                printers.show(record)
-        except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await job.stop()
+        return status
 
-            for record in job.receive_nowait("all"):  # what it said while it cleaned up
-                printers.show(record)
+    def _ending(self, job: Job[Any]) -> tuple[int, str]:
+        """Return the exit status, and what to say of it."""
+        if self._is_stuck:
+            late = f"{job.name} runs longer than {self._target.timeout:g} s"
+            return Status.TIMEOUT, f"ajobs run: {late}; --timeout sets the limit\n"
 
-            raise
+        return ending(job)
+
+    async def _receive(self, job: Job[Any], writer: Writer) -> None:
+        """Print what *job* writes until it has finished, or cannot be ended."""
+        printing = CancelScope(shield=True)  # also what it writes while it cleans up
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._print, job, writer, printing)
+            try:
+                await job
+            except JobStuck:
+                self._is_stuck = True
+            except anyio.get_cancelled_exc_class():
+                with CancelScope(shield=True):
+                    self._is_stuck = not await job.stop()
+
+                printing.deadline = writer.last_moment().deadline
+                raise
+            except Exception:  # noqa: BLE001  # told when all is printed
+                pass
+            finally:
+                if self._is_stuck:
+                    printing.cancel()
+
+    async def _print(self, job: Job[Any], writer: Writer, scope: CancelScope) -> None:
+        """Print it; bars show its progress, once it tells any."""
+        with scope:
+            async with AsyncExitStack() as bars:
+                has_bars = False
+                async for record in job.receive("all", errors="ignore"):
+                    if record.stream is Stream.PROGRESS and not has_bars:
+                        has_bars = True
+                        await bars.enter_async_context(show_progress(job))
+
+                    await writer.write(self._printers.of(record))
 
 
 def start(jobs: Session, target: Target) -> Job[Any]:
@@ -184,25 +223,21 @@ def start(jobs: Session, target: Target) -> Job[Any]:
     return jobs.start(load_function(first), *others, runner=target.runner, **limits)
 
 
-def status_of(job: Job[Any], printers: Printers) -> int:
-    """Return the exit status for a job that has finished; say why it failed."""
+def ending(job: Job[Any]) -> tuple[int, str]:
+    """Return the exit status for a job that has finished, and what to say of it."""
     reason = job.reason
     match reason:
         case None:
             code = job.result() if job.kind in {"command", "script"} else 0
-            return died_of(-code) if code < 0 else code
+            return (died_of(-code) if code < 0 else code), ""
         case JobTimeout():
-            print(f"ajobs run: {reason}; --timeout sets the limit", file=sys.stderr)
-            return Status.TIMEOUT
+            return Status.TIMEOUT, f"ajobs run: {reason}; --timeout sets the limit\n"
         case WorkerDied(returncode=int(code)) if code < 0:
-            print(f"ajobs run: {reason}", file=sys.stderr)
-            return died_of(-code)
+            return died_of(-code), f"ajobs run: {reason}\n"
         case FileNotFoundError() | PermissionError() if job.kind == "command":
-            print(f"ajobs run: cannot run {job.command}: {reason.strerror}", file=sys.stderr)
-            return Status.FAILURE
+            return Status.FAILURE, f"ajobs run: cannot run {job.command}: {reason.strerror}\n"
         case _:
-            printers.show_failure(reason)
-            return Status.FAILURE
+            return Status.FAILURE, "".join(told(reason))
 
 
 def told(reason: BaseException) -> list[str]:

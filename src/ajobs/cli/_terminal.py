@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
+import select
 import sys
 from typing import Any, Literal, TextIO
 
@@ -37,25 +40,42 @@ def _plain(value: object) -> object:
 
 
 class Printer:
-    """One of our own standard streams."""
+    """One of our own standard streams; it waits for whoever reads there."""
 
     def __init__(self, name: Literal["stdout", "stderr"], *, raw: bool = False) -> None:
         """Print to the stream of this *name*; on a terminal escaped, unless *raw*."""
         self._name = name
         self._stream: TextIO = getattr(sys, name)
+        self._fd = _descriptor(self._stream)
         self._escapes = self._stream.isatty() and not raw
 
-    def write(self, data: bytes) -> None:
-        """Write *data*, without waiting for more."""
-        shown = escaped(data) if self._escapes else data
+    def write(self, *pieces: bytes) -> None:
+        """Write *pieces*."""
+        shown = [escaped(one) for one in pieces] if self._escapes else pieces
         stream: TextIO = getattr(sys, self._name)
-        if stream is not self._stream:
+        if stream is not self._stream or self._fd is None:
             # Live bars are at the end of the terminal, and what stands in for the stream writes
             # above them: whole lines, since the bars begin in a new one.
-            text = shown.decode("utf-8", "backslashreplace")
-            stream.write(text if text.endswith("\n") else f"{text}\n")
+            lines = (one if one.endswith(b"\n") else one + b"\n" for one in shown)
+            stream.write(b"".join(lines).decode("utf-8", "backslashreplace"))
             return
 
-        stream.flush()
-        stream.buffer.write(shown)
-        stream.buffer.flush()
+        stream.flush()  # what a function in a thread has printed
+        # Not through the stream: while somebody waits in there, nobody can flush it at exit.
+        _write_all(self._fd, b"".join(shown))
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except io.UnsupportedOperation:  # no file of the system is behind it
+        return None
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(fd, rest) :]
+        except BlockingIOError:  # somebody else who has it, too, does not want to wait
+            select.select([], [fd], [])

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
 import rich_click as click
 
 from ..._worker.launch import find_program
@@ -16,12 +15,11 @@ from .._ends import Problem, Status
 from .._options import SECONDS, WORDS, backend_option, runner_option
 from .._signals import run_until_signal
 from .._targets import is_function, load_function
-from .done import Task
 from .halt import Halt, parse
 from .items import Source, open_source, split
 from .joblog import JobLog, finished
 from .output import Output
-from .run import Plan, carry_out, carry_out_with_bar
+from .run import Plan, carry_out, carry_out_with_bar, dry_run
 from .template import Template
 from .work import Commands, Functions, Limits, Work
 
@@ -138,13 +136,10 @@ def command(words: tuple[str, ...], backend: str, **options: Any) -> int:
         options["keep_order"],
     )
     work = work_for(target, options["runner"], limits, may_halt=options["halt"].most > 0)
-    if options["dry_run"]:
-        return run_until_signal(partial(dry_run, source, work), backend)
-
     plan = plan_for(source, work, options)
+    carry = dry_run if options["dry_run"] else carry_out_with_bar if options["bar"] else carry_out
     try:
-        begin = carry_out_with_bar if options["bar"] else carry_out
-        return run_until_signal(partial(begin, plan), backend)
+        return run_until_signal(partial(carry, plan), backend)
     finally:
         if plan.joblog is not None:
             plan.joblog.close()
@@ -196,18 +191,8 @@ def plan_for(source: Source, work: Work, options: dict[str, Any]) -> Plan:
         if resumes:
             skipped = finished(path, failed_too=not options["resume_failed"])
 
-        joblog = JobLog(path, append=resumes)
+        if not options["dry_run"]:
+            joblog = JobLog(path, append=resumes)
 
     output = Output(raw=options["raw"], tag=options["tag"], jsonl=options["jsonl"])
     return Plan(source, skipped, work, options["halt"], joblog, output)
-
-
-async def dry_run(source: Source, work: Work) -> int:
-    """Print what would be run for each item."""
-    seq = 0
-    async for item in source.items():
-        seq += 1
-        print(work.show(Task(seq, item)))
-
-    await anyio.lowlevel.checkpoint()
-    return Status.SUCCESS

@@ -1,4 +1,4 @@
-"""What items have printed, on its way to our own streams: each item's in one piece."""
+"""What items have printed, as pieces for our own streams: each item's in one row."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from .._terminal import Printer, json_line
+from .._writer import Piece
 from .done import Done
 
 __all__ = ("Output",)
@@ -17,7 +18,7 @@ _CHUNK = 1 << 18
 
 
 class Output:
-    """Prints what has been done."""
+    """Makes pieces of what has been done."""
 
     def __init__(self, *, raw: bool, tag: bool, jsonl: bool) -> None:
         """Print to our own streams."""
@@ -26,31 +27,37 @@ class Output:
         self._tag = tag
         self._jsonl = jsonl
 
-    def show(self, done: Done) -> None:
-        """Print *done* and let go of it."""
+    def of(self, done: Done) -> Iterator[Piece]:
+        """Yield what there is to print of *done*, and let go of it."""
         try:
             if self._jsonl:
-                self._out.write(_json(done))
+                yield self._out, _json(done)
                 return
 
             tag = f"{done.task.item}\t".encode("utf-8", "surrogateescape") if self._tag else b""
-            self._copy(done.stdout, self._out, tag)
-            self._copy(done.stderr, self._err, tag)
+            for source, printer in ((done.stdout, self._out), (done.stderr, self._err)):
+                for data in _read(source, tag):
+                    yield printer, data
+
             if done.error is not None:
-                self.say(f"item {done.task.seq} {done.task.item!r}: {done.error}")
+                yield self.word(f"item {done.task.seq} {done.task.item!r}: {done.error}")
         finally:
             done.close()
 
-    def say(self, text: str) -> None:
-        """Tell the user something."""
-        self._err.write(f"ajobs foreach: {text}\n".encode("utf-8", "surrogateescape"))
+    def line(self, text: str) -> Piece:
+        """Return a line of data."""
+        return self._out, f"{text}\n".encode("utf-8", "surrogateescape")
 
-    def _copy(self, source: BinaryIO | None, target: Printer, tag: bytes) -> None:
-        if source is None:
-            return
+    def word(self, text: str) -> Piece:
+        """Return a line for the user."""
+        return self._err, f"ajobs foreach: {text}\n".encode("utf-8", "surrogateescape")
 
-        for data in _tagged(source, tag) if tag else iter(lambda: source.read(_CHUNK), b""):
-            target.write(data)
+
+def _read(source: BinaryIO | None, tag: bytes) -> Iterator[bytes]:
+    if source is None:
+        return iter(())
+
+    return _tagged(source, tag) if tag else iter(lambda: source.read(_CHUNK), b"")
 
 
 def _tagged(source: BinaryIO, tag: bytes) -> Iterator[bytes]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, Collection, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from time import perf_counter
 
 import anyio
 from anyio import CancelScope
 
-from ... import Session, write_progress
-from .._bars import show_bars
+from ... import Session, show_progress, write_progress
+from .._bars import check_word
 from .._ends import Status
+from .._writer import Piece, Writer, open_writer
 from .done import Done, Task
 from .halt import Halt
 from .items import Source
@@ -20,7 +21,7 @@ from .joblog import JobLog
 from .output import Output
 from .work import Work
 
-__all__ = ("Plan", "carry_out", "carry_out_with_bar")
+__all__ = ("Plan", "carry_out", "carry_out_with_bar", "dry_run")
 
 #: Seconds between two words on how far it is.
 _TELL_SECONDS = 0.1
@@ -65,8 +66,10 @@ class Plan:
 class _Course:
     """How it goes: what has been counted, and whether to give up."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, writer: Writer) -> None:
         self._plan = plan
+        self.writer = writer
+        self._pieces: Iterator[Piece] = iter(())
         self.failed = 0
         self.succeeded = 0
         self.first: Done | None = None
@@ -92,20 +95,31 @@ class _Course:
             if plan.halt.kills:
                 self.killing.cancel()
 
-    def show(self, done: Done) -> None:
+    async def show(self, done: Done) -> None:
         """Print what has come of an item."""
         del self._unshown[done.task.seq]
-        self._plan.output.show(done)
+        self._pieces = self._plan.output.of(done)
+        await self.writer.write(self._pieces)
 
-    def show_rest(self) -> None:
+    async def show_rest(self) -> None:
         """Print what was noted, and would be lost: the log says that it need not run again."""
+        await self.writer.write(self._pieces)  # where it was broken off
         for done in list(self._unshown.values()):
-            self.show(done)
+            await self.show(done)
+
+    async def say(self, text: str) -> None:
+        """Tell the user something."""
+        await self.writer.write([self._plan.output.word(text)])
 
     @property
     def done(self) -> int:
         """How many items have ended."""
         return self.failed + self.succeeded
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        return Status.FAILURE if self.failed else Status.SUCCESS
 
     async def tell(self, is_over: anyio.Event) -> None:
         """Write how far it is, now and then, as the progress of the job that this is."""
@@ -127,29 +141,48 @@ class _Course:
 
 async def carry_out(plan: Plan) -> int:
     """Work on every item; return the exit status."""
-    course = _Course(plan)
-    await _work(plan, course)
-    return _summarize(plan, course)
+    async with open_writer() as writer:
+        course = _Course(plan, writer)
+        await _work(plan, course)
+        await _summarize(plan, course)
+
+    return course.status
 
 
 async def carry_out_with_bar(plan: Plan) -> int:
     """Do the same beside a job that tells how far it is."""
-    course = _Course(plan)
+    check_word()
     begin = perf_counter()
+    async with open_writer() as writer:
+        course = _Course(plan, writer)
+        await _work_with_bar(plan, course)
+        if not course.failed:
+            await course.say(f"{course.done:,} done in {perf_counter() - begin:,.1f} s")
+
+        await _summarize(plan, course)
+
+    return course.status
+
+
+async def dry_run(plan: Plan) -> int:
+    """Print what would be run for each item."""
+    async with open_writer() as writer:
+        async for task in plan.tasks():
+            await writer.write([plan.output.line(plan.work.show(task))])
+
+    return Status.SUCCESS
+
+
+async def _work_with_bar(plan: Plan, course: _Course) -> None:
     is_over = anyio.Event()
-    async with Session("foreach", failures="keep") as jobs, AsyncExitStack() as bars:
+    async with Session("foreach", failures="keep") as jobs:
         teller = jobs.start(course.tell, is_over, name="foreach")
         async for _ in teller.follow():
             break  # there is something to show
 
-        await show_bars(teller, bars)
-        await _work(plan, course)
-        is_over.set()
-
-    if not course.failed:
-        plan.output.say(f"{course.done:,} done in {perf_counter() - begin:,.1f} s")
-
-    return _summarize(plan, course)
+        async with show_progress(teller):
+            await _work(plan, course)
+            is_over.set()
 
 
 async def _work(plan: Plan, course: _Course) -> None:
@@ -158,26 +191,26 @@ async def _work(plan: Plan, course: _Course) -> None:
             async with plan.work.over(course.tasks(), course) as results:
                 async for done in results:
                     if done is not None:
-                        course.show(done)
+                        await course.show(done)
     except anyio.get_cancelled_exc_class():
-        course.show_rest()
+        with course.writer.last_moment():
+            await course.show_rest()
+
         raise
 
-    course.show_rest()
+    await course.show_rest()
 
 
-def _summarize(plan: Plan, course: _Course) -> int:
-    """Say what went wrong; return the exit status."""
+async def _summarize(plan: Plan, course: _Course) -> None:
+    """Say what went wrong."""
     if course.is_halted:
-        plan.output.say(f"gave up with {course.done} done, as --halt says")
+        await course.say(f"gave up with {course.done} done, as --halt says")
 
     if course.first is not None:
         first = course.first
         log = "" if plan.joblog else "--joblog FILE, and later "
-        plan.output.say(
+        await course.say(
             f"{course.failed} of {course.done} failed, the first was item "
             f"{first.task.seq} ({first.command}): {first.how}\n"
             f"Run those again with {log}--resume-failed."
         )
-
-    return Status.FAILURE if course.failed else Status.SUCCESS

@@ -11,7 +11,7 @@ from functools import partial
 from io import BytesIO
 from typing import Any, Protocol
 
-from ... import Outcome, parallel_foreach
+from ... import ItemTimeout, Outcome, parallel_foreach
 from ..._checks import kind_of
 from ..._programs import Programs
 from .._terminal import as_bytes
@@ -64,6 +64,10 @@ class Work(Protocol):
 
     def over(self, tasks: AsyncIterator[Task], course: Course) -> Results:
         """Do it for *tasks*; *course* is told as soon as one has ended."""
+
+
+def _late(limits: Limits) -> str:
+    return f"ran longer than {limits.timeout:g} s"
 
 
 class Commands:
@@ -129,7 +133,7 @@ class Commands:
             ran.seconds,
             max(code, -1),
             signal=max(-code, 0),
-            error=f"ran longer than {self._limits.timeout:g} s" if ran.is_late else None,
+            error=_late(self._limits) if ran.is_late else None,
             stdout=ran.stdout,
             stderr=ran.stderr,
         )
@@ -180,6 +184,9 @@ class Functions:
         answer: Answer | None = outcome.value
         if answer is None:
             error = f"{type(outcome.error).__name__}: {outcome.error}"
+            if isinstance(outcome.error, ItemTimeout):
+                error = _late(self._limits)
+
             return Done(task, self.show(task), time.time(), 0.0, 1, error=error)
 
         return Done(
