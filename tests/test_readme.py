@@ -1,4 +1,4 @@
-"""The README tells the truth: its code runs, on both event loops, and prints what it shows."""
+"""README and tour tell the truth: their code runs on both loops, and prints what it shows."""
 
 import re
 import subprocess
@@ -10,12 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TOUR = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-# One program for the pieces of the tour, which share their names, their session and the numbers
+# One program for the pieces of a page, which share their names, their session and the numbers
 # of their jobs. It reads the pieces from its input and tells where the output of each ends.
-TOUR = """
+PIECES = """
 import ast, inspect, sys, time
 import ajobs, anyio
 
@@ -54,9 +55,9 @@ def fences(language: str) -> list[str]:
     return [text for name, text in FENCE.findall(README) if name == language]
 
 
-def pieces() -> list[Piece]:
+def pieces(page: str) -> list[Piece]:
     """Return the blocks of Python, each with the text block that follows it."""
-    found = FENCE.findall(README)
+    found = FENCE.findall(page)
     return [
         Piece(text, found[place + 1][1] if found[place + 1][0] == "text" else "")
         for place, (language, text) in enumerate(found)
@@ -86,27 +87,27 @@ def run(program: list[str], given: str) -> str:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_first_example(backend: str) -> None:
     """The example of the first screen is a whole program that prints what stands below it."""
-    first = pieces()[0]
+    first = pieces(README)[0]
 
     assert run(["-c", FIRST, backend], first.code) == first.output
 
 
 def test_first_example_is_short() -> None:
     """The example of the first screen has at most 20 lines of code, and fits the screen."""
-    lines = pieces()[0].code.splitlines()
+    lines = pieces(README)[0].code.splitlines()
 
     assert len([line for line in lines if line]) <= 20
     assert max(map(len, lines)) <= 88
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("page", [pieces(README)[1:], pieces(TOUR)], ids=["README", "tour"])
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_tour(backend: str) -> None:
-    """Each piece of the tour prints what stands below it."""
-    tour = pieces()[1:]
-    printed = run(["-c", TOUR, backend], "\0".join(piece.code for piece in tour))
+def test_pieces(backend: str, page: list[Piece]) -> None:
+    """Each piece of a page prints what stands below it."""
+    printed = run(["-c", PIECES, backend], "\0".join(piece.code for piece in page))
 
-    assert printed.split("\0")[:-1] == [piece.output for piece in tour]
+    assert printed.split("\0")[:-1] == [piece.output for piece in page]
 
 
 @pytest.mark.slow
@@ -132,12 +133,14 @@ def test_console() -> None:
     assert printed.rstrip().endswith(answers.rstrip())
 
 
-def test_links() -> None:
-    """Every file that the README points to is there."""
-    targets = re.findall(r"\]\(([^)#:]+)\)", README)
+@pytest.mark.parametrize("page", ["README.md", "docs/tour.md"])
+def test_links(page: str) -> None:
+    """Every file that a page points to is there."""
+    path = ROOT / page
+    targets = re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))
 
     assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+    assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
 @pytest.mark.parametrize("name", ["demo-command", "test-command"])
