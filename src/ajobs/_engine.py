@@ -57,8 +57,10 @@ class Engine(Settler):
         self.token = current_token()
         self.is_draining = False
         self._throttle = throttle
+        #: Tasks that have no job yet, and callbacks that will begin some.
         self._spares = 0
         self._queue: deque[Job[Any]] = deque()
+        #: Runs whose code waits.
         self._runs: dict[JobRun, None] = {}
         #: What the clock said lately: the jobs that are started in one turn of the loop share
         #: one look at it, and one number.

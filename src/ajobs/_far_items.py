@@ -86,7 +86,7 @@ async def serve_async(fn: Callable[[Any], Any], gives_many: bool, limit: float) 
             for item in batch.items_in_turn():
                 try:
                     value = await drive(call(item), work.base.copy(), _nothing)
-                except BaseException as exc:  # noqa: BLE001  # as above
+                except BaseException as exc:  # noqa: BLE001  # an item's end is data
                     work.fail(batch, exc)
                 else:
                     batch.give(value)
@@ -314,7 +314,7 @@ class _Batch:
 
             try:
                 value = copy().run(call, item)
-            except BaseException as exc:  # noqa: BLE001  # an item's end is data
+            except BaseException as exc:  # noqa: BLE001  # as above
                 fail(self, exc)
             else:
                 if type(value) is CoroutineType:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context
 from types import coroutine
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ from ._writing import Writer, WriterOwner
 # Looked up once: on Python 3.11 reading a member off its class costs as much as a call.
 NOT_STARTED = JobState.NOT_STARTED
 RUNNING = JobState.RUNNING
+BLOCKED = JobState.BLOCKED
 
 #: Seconds after the end of a grace in which a runner that ends its code by force may do so,
 #: before the job counts as stuck.
@@ -60,7 +61,21 @@ class RunOwner(WriterOwner, Protocol):
 
 
 class JobRun(Writer):
-    """One run of one job."""
+    """One run of one job.
+
+    Attributes:
+        scope: What the runner's call is cancelled by; None while it has no task.
+        demand: Why it was told to end, if it was.
+        counts: Whether it counts against the throttle: it does not while it waits.
+        has_extras: Whether `close` has something to let go of.
+        is_closed: True once nobody hears of it any more.
+        leave: Lets the runner's call end without the job's code, where the runner can do that.
+        coro: The runner's call, whose steps are taken in `context`.
+        yielded: What its last step gave: what it waits for, or the value of the whole call.
+        task: The task that it has to itself, once it waits in one.
+        may_pause: Whether it may wait without a task.
+        is_adrift: True while it has no task.
+    """
 
     _owner: RunOwner
 
@@ -81,8 +96,6 @@ class JobRun(Writer):
     _on_stop: tuple[Callable[[], object], ...] = ()
     _on_deadline: tuple[Callable[[], object], ...] = ()
     leave: Callable[[], object] | None = None
-
-    # How far its code is, for the engine.
     coro: Coroutine[Any, Any, Any]
     context: Context
     yielded: object = None
@@ -180,10 +193,7 @@ class JobRun(Writer):
 
         if not self.counts:
             # A task that its code left behind elsewhere still waits in its name.
-            self.counts = True
-            self._owner.resumed()
-            if self.job._state is JobState.BLOCKED:
-                self.job.move(RUNNING)
+            self._count_again()
 
     # For the runner
 
@@ -286,7 +296,7 @@ class JobRun(Writer):
         try:
             loop = current_loop()
         except RuntimeError:
-            return _nothing()
+            return nullcontext()
 
         return self._shield_on(loop)
 
@@ -330,8 +340,8 @@ class JobRun(Writer):
 
         if self._blocks == 1 and self.counts:
             self.counts = False
-            if self.job._state is JobState.RUNNING:
-                self.job.move(JobState.BLOCKED)
+            if self.job._state is RUNNING:
+                self.job.move(BLOCKED)
 
             self._owner.paused()
 
@@ -345,12 +355,10 @@ class JobRun(Writer):
             self._waits = tuple(one for one in self._waits if one is not wait)
 
         if self._blocks == 0 and not self.counts:
-            self.counts = True
-            self._owner.resumed()
-            if self.job._state is JobState.BLOCKED:
-                self.job.move(JobState.RUNNING)
+            self._count_again()
 
-
-@contextmanager
-def _nothing() -> Generator[None]:
-    yield
+    def _count_again(self) -> None:
+        self.counts = True
+        self._owner.resumed()
+        if self.job._state is BLOCKED:
+            self.job.move(RUNNING)

@@ -42,7 +42,7 @@ _INDIVISIBLE = frozenset(
 
 
 class _Written:
-    """Awaited where nothing has to be waited for."""
+    """Awaited where nothing has to be waited for; `_context` has one, and is not loaded here."""
 
     __slots__ = ()
 
