@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 import ajobs
 from tests.runners import far
 
-from .harness.sweep import NOT_ALL, Act, Allowed, Scenario, Stage
+from .harness.sweep import GRACE, NOT_ALL, Act, Allowed, Scenario, Stage
 from .scenarios import MAY_STOP, UNTOUCHED, Jobs, check_all, numbers, open_stage, steps
 
 #: A worker that is stopped before it has a job, or dies of an injected error.
@@ -55,7 +55,7 @@ def whole(
 
     async def play(stage: Stage) -> None:
         async def block() -> None:
-            async with ajobs.Session(**options) as jobs:
+            async with ajobs.Session(stop_grace=GRACE, **options) as jobs:
                 await body(jobs)
 
         await stage.victim(block)
