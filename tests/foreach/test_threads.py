@@ -6,6 +6,8 @@ import time
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from operator import mul
 from typing import Any
 
 import anyio
@@ -272,6 +274,27 @@ async def test_async_item_timeout() -> None:
     )
 
     assert [type(o.error) for o in outcomes] == [type(None), ItemTimeout, type(None)]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_items_are_taken_away_at_any_moment(
+    monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    """A thread whose last item the loop gives to another one just as it takes it has no error."""
+
+    class Elusive(deque[Any]):
+        """Seems to hold an item, and has none when it is asked for it."""
+
+        def __bool__(self) -> bool:
+            return True
+
+    async def double(number: int) -> int:
+        return 2 * number
+
+    monkeypatch.setattr(threads, "Batch", lambda first, items: Batch(first, Elusive(items)))
+    fn: Any = double if is_async else partial(mul, 2)
+
+    assert await parallel_foreach(range(30), fn, runner="thread") == [*range(0, 60, 2)]
 
 
 async def test_late_item_sees_its_stop() -> None:

@@ -253,9 +253,13 @@ class ThreadWorker(ItemContext):
         fn = plan.fn if plan.kind is Kind.COROUTINE else self._each_async
         base = self._context()
         self.index = batch.first - 1
-        while batch.items:
-            item = batch.items.popleft()
+        while True:
             self.started = math.inf
+            try:
+                item = batch.items.popleft()
+            except IndexError:  # the loop may have taken the last one this very moment
+                return
+
             self.index += 1
             self.item = item
             self.started = perf_counter()
