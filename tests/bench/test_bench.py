@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import pytest
 
 import ajobs
 import ajobs._bench.run
+from ajobs._bench import passes
+from ajobs._bench.measures import Cell
 from ajobs._bench.passes import Feed
 from ajobs._bench.rules import Effort, Shape
 from ajobs._bench.usage import Crowd, Usage
@@ -102,6 +104,51 @@ def test_what_fails_in_one_place_only() -> None:
     (left,) = table.left_out
     assert left[:2] == ("process", None)
     assert "lock" in left.why
+
+
+@pytest.mark.slow
+def test_what_cannot_be_sent_is_named_without_our_part() -> None:
+    """A report is about the user's function and its results, not about what times them."""
+
+    class Bound:
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+        def method(self, number: int) -> int:
+            return number
+
+    def result(number: int) -> Any:
+        return threading.Lock()
+
+    (method,) = ajobs.bench(Bound().method, [5], runners="process", throttles=1).tables
+    (given,) = ajobs.bench(result, [5], runners="process", throttles=1).tables
+
+    assert "Bound.method cannot be sent to a worker" in method.left_out[0].why
+    assert "partial" not in method.left_out[0].why
+    assert "the result is a _thread.lock" in given.left_out[0].why
+    assert "item 0: 5" in given.left_out[0].why
+
+
+@pytest.mark.slow
+async def test_workers_are_up_before_a_pass_of_long_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes longer than a pass is not run to warm up; its rate has no start-up in it."""
+    runner = ajobs.ProcessRunner(2)
+    workers: list[int] = []
+
+    class Noting(Feed):
+        def __iter__(self) -> Iterator[Any]:
+            workers.append(runner.workers)
+            return super().__iter__()
+
+    monkeypatch.setitem(passes._MAKERS, "process", lambda _: runner)
+    monkeypatch.setattr(passes, "Feed", Noting)
+    shape = Shape(seconds=0.0, stride=1, is_warmed=False, is_bare=False)
+    cell = Cell("process", 2)
+    sample = await passes.runner_sample(work.square, [1], shape, Usage(0), cell)
+
+    assert workers == [2]
+    assert (sample.items, len(sample.spans)) == (2, 2)
+    assert sample.startup > 0
 
 
 def test_each_slot_gets_an_item() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from anyio.from_thread import BlockingPortal
 
+from .._errors import PayloadError
 from .._foreach import parallel_foreach
 from .._runner import Runner
 from ..runners.interpreter import InterpreterRunner
@@ -23,7 +24,7 @@ from ..runners.task import TaskRunner
 from ..runners.thread import ThreadRunner
 from .measures import Cell, Sample, Span
 from .rules import Shape
-from .timed import Pair, drained, is_async, span_since, timed, warming
+from .timed import Pair, drained, idling, is_async, span_since, timed, warming
 from .usage import Usage
 
 __all__ = ("Feed", "plain_sample", "runner_sample")
@@ -175,11 +176,11 @@ async def runner_sample(
         if isinstance(runner, ProcessRunner | InterpreterRunner):
             await stack.enter_async_context(runner)
 
-        first: list[Span] = []
-        if shape.is_warmed:
-            first = await _pass(timed(fn), pairs[:1], runner, 1)
-            if cell.runner in ("process", "interpreter"):
-                await _warm_up(fn, pairs, runner, throttle)
+        first = await _first(fn, items, runner) if shape.is_warmed else []
+        if cell.runner in ("process", "interpreter"):
+            # An item that takes long is not run just to have the workers up.
+            warm = warming(fn) if shape.is_warmed else idling(fn)
+            first += await _warm_up(warm, pairs, runner, throttle)
 
         begin, cpu = time.perf_counter(), usage.cpu()
         feed = Feed(pairs, shape, throttle, _most(shape))
@@ -194,14 +195,25 @@ async def runner_sample(
             seconds=time.perf_counter() - begin,
             cpu=usage.cpu() - cpu,
             memory=usage.peak(),
-            startup=((first or spans)[0].begin - called) / 1e9,
+            startup=(min(span.begin for span in first or spans) - called) / 1e9,
             spans=tuple(spans),
         )
 
 
-async def _warm_up(fn: Function, pairs: Sequence[Pair], runner: Runner, throttle: int) -> None:
-    """Run items until every worker has had one, or it takes too long."""
-    seen = set[tuple[int, int]]()
+async def _first(fn: Function, items: Sequence[Any], runner: Runner) -> list[Span]:
+    try:
+        return await _pass(timed(fn), [(0, items[0])], runner, 1)
+    except PayloadError:
+        # Without what looks at it: what is wrong is said of the function, or its result, alone.
+        await parallel_foreach(items[:1], fn, throttle=1, runner=runner)
+        raise
+
+
+async def _warm_up(
+    warm: Callable[[Pair], Any], pairs: Sequence[Pair], runner: Runner, throttle: int
+) -> list[Span]:
+    """Run items until every worker has had one, or it takes too long; return their spans."""
+    seen = dict[tuple[int, int], Span]()
     deadline = time.perf_counter() + _WARM_UP_SECONDS
 
     def needed() -> Iterator[Pair]:
@@ -211,10 +223,11 @@ async def _warm_up(fn: Function, pairs: Sequence[Pair], runner: Runner, throttle
 
             yield pair
 
-    warm = parallel_foreach(needed(), warming(fn), throttle=throttle, runner=runner)
-    async with warm as spans:
+    async with parallel_foreach(needed(), warm, throttle=throttle, runner=runner) as spans:
         async for span in spans:
-            seen.add((span.process, span.thread))
+            seen.setdefault((span.process, span.thread), span)
+
+    return list(seen.values())
 
 
 async def _pass(fn: Function, items: Any, runner: Runner, throttle: int) -> list[Span]:

@@ -214,7 +214,7 @@ class _Bench:
             usage = Usage(self._resident)
             return await runner_sample(self._fn, self._items, shape, usage, cell)
 
-        raise TimeoutError(f"was not ready after {limit:.0f} s")
+        raise TimeoutError(f"had not run its items after {limit:.0f} s")
 
     def _why_not(self, cell: Cell) -> str | None:
         if cell.runner == "task" and not is_async(self._fn):

@@ -16,7 +16,7 @@ from typing import Any
 
 from .measures import Span
 
-__all__ = ("drained", "is_async", "span_since", "timed", "warming")
+__all__ = ("drained", "idling", "is_async", "span_since", "timed", "warming")
 
 Function = Callable[[Any], Any]
 
@@ -54,6 +54,14 @@ def drained(fn: Function) -> Function:
 def warming(fn: Function) -> Callable[[Pair], Any]:
     """Return a function that runs *fn* to its end, takes a little longer, and gives a `Span`."""
     return partial(_hold_async if is_async(fn) else _hold, drained(fn))
+
+
+def idling(fn: Function) -> Callable[[Pair], Span]:
+    """Return a function that takes a little time and gives a `Span`, without a call of *fn*.
+
+    It brings *fn* along: what that needs is loaded where it runs.
+    """
+    return partial(_idle, fn)
 
 
 def is_async(fn: Function) -> bool:
@@ -120,6 +128,12 @@ def _drain(fn: Callable[[Any], Iterator[Any]], item: Any) -> None:
 async def _drain_async(fn: Callable[[Any], AsyncIterator[Any]], item: Any) -> None:
     async for _ in fn(item):
         pass
+
+
+def _idle(_fn: Function, pair: Pair) -> Span:
+    begin = time.perf_counter_ns()
+    time.sleep(HOLD)
+    return span_since(begin, pair[0])
 
 
 def _hold(fn: Function, pair: Pair) -> Span:

@@ -123,10 +123,11 @@ def _why_apart(best: Measurement, rows: Sequence[Measurement], share: float) -> 
 
     top = max(near.values())
     reached = f"{'s and '.join(near)}s reach {_times(top)}" if top < best.speedup else ""
-    if share < WAITS:
-        return reached or "its items wait side by side there"
-
-    held = "it computes and holds the interpreter lock, for which threads take turns"
+    held = (
+        "its items wait side by side there"
+        if share < WAITS
+        else "it computes and holds the interpreter lock, for which threads take turns"
+    )
     return f"{held} ({reached})" if reached else held
 
 
