@@ -45,20 +45,18 @@ class ForeachCounts(NamedTuple):
 
     def text(self) -> str:
         """Return the numbers in words that people read at a glance."""
-        parts = [f"{self.ended:,}" + ("" if self.total is None else f" of {self.total:,}")]
-        if self.failed:
-            parts.append(f"{self.failed:,} failed")
+        count = f"{self.ended:,}" + ("" if self.total is None else f" of {self.total:,}")
+        left = self.seconds_remaining
+        parts = (count, self._details(), "" if left is None else f"{left:,.0f} s left")
+        return ", ".join(filter(None, parts))
 
-        if self.running:
-            parts.append(f"{self.running:,} running")
-
-        if self.per_second is not None:
-            parts.append(f"{self.per_second:,.3g}/s")
-
-        if self.seconds_remaining is not None:
-            parts.append(f"{self.seconds_remaining:,.0f} s left")
-
-        return ", ".join(parts)
+    def _details(self) -> str:
+        parts = (
+            f"{self.failed:,} failed" if self.failed else "",
+            f"{self.running:,} running" if self.running else "",
+            "" if self.per_second is None else f"{self.per_second:,.3g}/s",
+        )
+        return ", ".join(filter(None, parts))
 
     def left_text(self) -> str:
         """Say how many items a stop has left."""
@@ -74,7 +72,7 @@ class ForeachCounts(NamedTuple):
         percent = None if not self.total else min(100.0, 100.0 * self.ended / self.total)
         return Progress(
             activity,
-            self.text(),
+            self._details() or None,  # the rest stands in the other fields
             percent,
             self.ended,
             self.total,

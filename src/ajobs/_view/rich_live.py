@@ -17,7 +17,10 @@ _MOST_BAR = 32
 
 _BAR = "Progress"
 
-_BARS_SHRINK = (("Text", 16), (_BAR, 16), ("Title", 20), (_BAR, 8), ("Text", 8), ("Title", 8))
+_BARS_SHRINK = (
+    *(("Text", 24), (_BAR, 20), ("Text", 16), (_BAR, 16)),
+    *(("Title", 20), (_BAR, 8), ("Text", 8), ("Title", 8)),
+)
 _BARS_LEAVE_OUT = ("Text", "Left", _BAR)
 
 _TABLE_SHRINK = (("Text", 24), ("Name", 16), (_BAR, 8), ("Text", 12), ("Name", 8))
