@@ -147,10 +147,15 @@ sys.exit(main(["demo", "--backend", sys.argv[1]]))
 """
 )
 
-# With a real signal at the very moment when it prints a line.
+# With a real signal at the very moment when it prints a line, in a small library.
 DEMO_INTERRUPTED = (
     IN_FOREGROUND
     + """
+import sysconfig
+
+sysconfig.get_path = lambda name: sys.argv[3]
+_demo.REPORT_EVERY = 10
+
 def say(text="", original=_demo.say):
     original(text)
     if text.strip().startswith(sys.argv[2]):
@@ -210,9 +215,10 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize(("backend", "moment"), MOMENTS)
-def test_interrupt_at_a_line(backend: str, moment: str) -> None:
+def test_interrupt_at_a_line(backend: str, moment: str, tmp_path: Path) -> None:
     """So it does whatever the demo is doing, its last wait for the jobs included."""
-    with running("-c", DEMO_INTERRUPTED, backend, moment) as process:
+    root = library(tmp_path, files=40)
+    with running("-c", DEMO_INTERRUPTED, backend, moment, str(root)) as process:
         assert_interrupted(process)
 
 
@@ -228,12 +234,11 @@ def test_closed_pipe(backend: str) -> None:
         assert process.wait(timeout=30) == 141
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_terminal(backend: str) -> None:
+def test_terminal() -> None:
     """In a terminal of 80 columns no line is wider, and there are no control characters."""
     screen, terminal = os.openpty()
     ended = subprocess.run(
-        [sys.executable, "-m", "ajobs", "demo", "--backend", backend],
+        [sys.executable, "-m", "ajobs", "demo"],
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
