@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 
 import ajobs
 from ajobs._errors import RunnerUnavailable
-from ajobs.runners.interpreter import InterpreterRunner, _Public
+from ajobs.runners.interpreter import InterpreterRunner, _Interpreter, _Public
 from tests.runners import far
 from tests.runners.helpers import first_output, texts
 
@@ -157,6 +159,35 @@ class TestInterpreter:
         (tmp_path / "go").touch()
         await job.wait(20)
         assert job.state == "Stopped"
+
+    async def test_one_that_ends_late_on_a_machine_that_stalls_is_waited_for(
+        self, anyio_backend: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """However much time has passed: the machine may have done something else meanwhile."""
+        go, turns = threading.Event(), itertools.count(1)
+        run, sleep = _Interpreter._run, anyio.sleep
+        clock = itertools.count(anyio.current_time(), 3600)
+
+        def run_late(one: _Interpreter, *args: Any) -> None:
+            run(one, *args)
+            go.wait(30)
+
+        async def sleep_or_go(seconds: float) -> None:
+            await sleep(seconds)
+            if next(turns) == 3:
+                go.set()
+
+        monkeypatch.setattr(_Interpreter, "_run", run_late)
+        async with InterpreterRunner(1) as runner:
+            async with ajobs.Session() as jobs:
+                assert await jobs.start(far.add, 1, 1, runner=runner) == 2
+
+            monkeypatch.setattr(anyio, "sleep", sleep_or_go)
+            monkeypatch.setattr(anyio, "current_time", lambda: next(clock))
+
+        monkeypatch.undo()
+        assert next(turns) > 3
+        assert caplog.messages == []
 
     async def test_context_and_initializer(self, jobs: ajobs.Session, anyio_backend: str) -> None:
         """As for processes."""
