@@ -365,7 +365,7 @@ def test_iterable_that_does_not_return(
 ) -> None:
     """Who wants no more items does not wait for the next one; it is closed once it comes."""
     monkeypatch.setattr(_source, "CLOSE_SECONDS", 0.01)
-    gate, closed = threading.Event(), threading.Event()
+    gate, closed = threading.Event(), threading.Semaphore(0)
 
     def stuck() -> Iterator[int]:
         try:
@@ -373,7 +373,7 @@ def test_iterable_that_does_not_return(
             gate.wait()
             yield 2
         finally:
-            closed.set()
+            closed.release()
 
     for value in jobs.parallel_foreach(stuck(), abs):
         assert 1 == value
@@ -382,9 +382,10 @@ def test_iterable_that_does_not_return(
     with jobs.parallel_foreach(stuck(), abs) as values:
         assert 1 == next(iter(values))
 
-    assert not closed.is_set()
+    assert not closed.acquire(blocking=False)
     gate.set()
-    assert closed.wait(30)
+    assert closed.acquire(timeout=30)
+    assert closed.acquire(timeout=30)
 
 
 def test_what_cannot_be_iterated(jobs: blocking.Session) -> None:

@@ -126,7 +126,7 @@ def test_scale(low: float, factor: float, is_log: bool) -> None:
 @pytest.mark.slow
 def test_plot(tmp_path: Path) -> None:
     """It draws what its ending says, and an unknown ending is named."""
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="needs the extra `plot`, which is 170 MB")
     # Of its own, since matplotlib keeps its fonts open.
     code = "import sys; from tests.bench.figures import report; report().save_plot(sys.argv[1])"
     drawn, refused = (
