@@ -9,10 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from ajobs.cli import main
-from ajobs.cli._foreach import halt, joblog
+from ajobs.cli._foreach import ahead, halt, joblog
+from ajobs.cli._foreach.items import Source
 from ajobs.cli._foreach.template import Template
 from tests.cli.helpers import on_terminal
 from tests.runners.helpers import gone_within
@@ -331,6 +333,26 @@ def test_signal(backend: str, number: int, status: int, place: Path) -> None:
         assert b"Traceback" not in process.stderr.read()
 
     assert gone_within(5, map(int, told.split())) == []
+
+
+async def test_total_is_known_once_the_input_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar needs it, before the items are needed; of an endless input only so many are read."""
+    monkeypatch.setattr(ahead, "MOST", 4)
+    out, into = os.pipe()
+    source = ahead.Ahead(Source(None, out, b"\n", None))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(source.read)
+        os.write(into, b"a\nb\nc\nd\ne\n")
+        items = source.items()
+        assert await anext(items) == "a"
+        assert source.total != 5
+
+        os.close(into)
+        assert [await anext(items) for _ in range(2)] == ["b", "c"]
+        while source.total != 5:
+            await anyio.lowlevel.checkpoint()
+
+        assert [item async for item in items] == ["d", "e"]
 
 
 @pytest.mark.slow

@@ -1,12 +1,27 @@
-"""How an item went: data that goes to the output, the job log and the rules."""
+"""What an item is, and how it went: data that goes to the output, the job log and the rules."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
-__all__ = ("Done", "Task")
+__all__ = ("Done", "Items", "Task")
+
+
+class Items(Protocol):
+    """Where the items come from.
+
+    Attributes:
+        total: How many there are, where that is known.
+    """
+
+    @property
+    def total(self) -> int | None: ...
+
+    def items(self) -> AsyncGenerator[str, None]:
+        """Yield them."""
 
 
 class Task(NamedTuple):

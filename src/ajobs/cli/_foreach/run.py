@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import anyio
@@ -14,9 +14,9 @@ from ... import Session, show_progress, write_progress
 from .._bars import check_word
 from .._ends import Status
 from .._writer import Piece, Writer, open_writer
-from .done import Done, Task
+from .ahead import Ahead
+from .done import Done, Items, Task
 from .halt import Halt
-from .items import Source
 from .joblog import JobLog
 from .output import Output
 from .work import Work
@@ -40,7 +40,7 @@ class Plan:
         output: Where the output goes.
     """
 
-    source: Source
+    source: Items
     skipped: Collection[int]
     work: Work
     halt: Halt
@@ -70,6 +70,7 @@ class _Course:
         self._plan = plan
         self.writer = writer
         self._pieces: Iterator[Piece] = iter(())
+        self._begin = perf_counter()
         self.failed = 0
         self.succeeded = 0
         self.first: Done | None = None
@@ -124,8 +125,12 @@ class _Course:
     async def tell(self, is_over: anyio.Event) -> None:
         """Write how far it is, now and then, as the progress of the job that this is."""
         while not is_over.is_set():
-            status = f"{self.failed:,} failed" if self.failed else None
-            write_progress("", status, completed=self.done, total=self._plan.total)
+            total = self._plan.total
+            words = [f"{self.failed:,} failed"] if self.failed else []
+            if total is None:
+                words.append(f"{self.done / (perf_counter() - self._begin):,.1f} a second")
+
+            write_progress("", ", ".join(words), completed=self.done, total=total)
             with anyio.move_on_after(_TELL_SECONDS):
                 await is_over.wait()
 
@@ -153,9 +158,11 @@ async def carry_out_with_bar(plan: Plan) -> int:
     """Do the same beside a job that tells how far it is."""
     check_word()
     begin = perf_counter()
+    ahead = Ahead(plan.source)
+    plan = replace(plan, source=ahead)
     async with open_writer() as writer:
         course = _Course(plan, writer)
-        await _work_with_bar(plan, course)
+        await _work_with_bar(plan, course, ahead)
         if not course.failed:
             await course.say(f"{course.done:,} done in {perf_counter() - begin:,.1f} s")
 
@@ -173,9 +180,10 @@ async def dry_run(plan: Plan) -> int:
     return Status.SUCCESS
 
 
-async def _work_with_bar(plan: Plan, course: _Course) -> None:
+async def _work_with_bar(plan: Plan, course: _Course, ahead: Ahead) -> None:
     is_over = anyio.Event()
     async with Session("foreach", failures="keep") as jobs:
+        reader = jobs.start(ahead.read)
         teller = jobs.start(course.tell, is_over, name="foreach")
         async for _ in teller.follow():
             break  # there is something to show
@@ -183,6 +191,7 @@ async def _work_with_bar(plan: Plan, course: _Course) -> None:
         async with show_progress(teller):
             await _work(plan, course)
             is_over.set()
+            await reader.stop()
 
 
 async def _work(plan: Plan, course: _Course) -> None:
