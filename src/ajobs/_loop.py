@@ -25,6 +25,7 @@ from ._timers import AsyncFn, Timer, Timers
 
 Ts = TypeVarTuple("Ts")
 Work: TypeAlias = Callable[[*Ts], Coroutine[Any, Any, object]]
+Own: TypeAlias = Context | None
 
 #: The name of a worker that has nothing to do yet.
 WORKER = "ajobs worker"
@@ -96,11 +97,11 @@ class Loop(Timers):
         """Return the task that calls."""
 
     @abstractmethod
-    def spawn_worker(self, fn: Work[*Ts], *args: *Ts, name: str = WORKER) -> None:
+    def spawn_worker(self, fn: Work[*Ts], *args: *Ts, name: str = WORKER, own: Own = None) -> None:
         """Start a task as `spawn` does, that its owner waits for itself.
 
-        It begins with ``await loop.entered()``. Before its next wait it must be held: see
-        `CurrentTask`.
+        It begins with ``await loop.entered()``, and from there on has a context of its own,
+        a copy of *own*, if that is given. Before its next wait it must be held: see `CurrentTask`.
         """
 
     @abstractmethod
@@ -228,12 +229,15 @@ class AsyncioLoop(Loop):
 
     def spawn(self, fn: AsyncFn, name: str) -> None:
         self._live += 1
+        self._outside(self._create, fn, name)
+
+    def _outside(self, create: Callable[[*Ts], object], *args: *Ts) -> None:
         if self._loop.get_task_factory() is None:
-            self._create(fn, name)
+            create(*args)
         else:
             # An eager task factory would run the first step right here, inside the caller's
             # `start`, and a chain of jobs that start jobs would end in a RecursionError.
-            self._loop.call_soon(self._create, fn, name)
+            self._loop.call_soon(create, *args)
 
     def _create(self, fn: AsyncFn, name: str) -> None:
         task = self._loop.create_task(self._begun(fn), name=name, context=self._context)
@@ -244,16 +248,14 @@ class AsyncioLoop(Loop):
         self._tasks.discard(task)
         self._note_end()
 
-    def spawn_worker(self, fn: Work[*Ts], *args: *Ts, name: str = WORKER) -> None:
-        if self._loop.get_task_factory() is None:  # as in spawn
-            self._create_worker(name, fn, *args)
-        else:
-            self._loop.call_soon(self._create_worker, name, fn, *args)
+    def spawn_worker(self, fn: Work[*Ts], *args: *Ts, name: str = WORKER, own: Own = None) -> None:
+        context = self._context if own is None else own.copy()
+        self._outside(self._create_worker, name, context, fn, *args)
 
-    def _create_worker(self, name: str, fn: Work[*Ts], *args: *Ts) -> None:
+    def _create_worker(self, name: str, context: Context, fn: Work[*Ts], *args: *Ts) -> None:
         worker = fn(*args)
         worker.send(None)  # to its first wait, `entered`
-        self._loop.create_task(worker, name=name, context=self._context)
+        self._loop.create_task(worker, name=name, context=context)
 
     @staticmethod
     @coroutine
@@ -343,8 +345,9 @@ class TrioLoop(Loop):
         finally:
             self._note_end()
 
-    def spawn_worker(self, fn: Work[*Ts], *args: *Ts, name: str = WORKER) -> None:
-        self._nursery.start_soon(fn, *args, name=name)
+    def spawn_worker(self, fn: Work[*Ts], *args: *Ts, name: str = WORKER, own: Own = None) -> None:
+        start = partial(self._nursery.start_soon, fn, *args, name=name)
+        start() if own is None else own.run(start)
 
     def spawn_root(self, fn: AsyncFn, name: str) -> object:
         return self._trio.lowlevel.spawn_system_task(fn, name=name, context=copy_context())

@@ -17,6 +17,7 @@ from anyio.lowlevel import checkpoint
 from ajobs._context import check_stop, cleanup, stop_requested, write_output
 from ajobs._errors import ForeachTimeout, ItemTimeout, OutputLimitExceeded
 from ajobs._foreach import parallel_foreach, tasks
+from ajobs._foreach.task_worker import TaskWorker
 from tests.foreach.conftest import collect
 
 
@@ -392,13 +393,13 @@ async def test_functions_that_never_wait_do_not_starve_the_loop() -> None:
 async def test_one_task_serves_items_that_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """117: workers are used again; no more are made than items wait at once."""
     made: list[object] = []
-    init = tasks.TaskWorker.__init__
+    init = TaskWorker.__init__
 
     def count(self: Any, place: Any) -> None:
         made.append(self)
         init(self, place)
 
-    monkeypatch.setattr(tasks.TaskWorker, "__init__", count)
+    monkeypatch.setattr(TaskWorker, "__init__", count)
 
     async def quick(number: int) -> int:
         return number
@@ -693,3 +694,32 @@ def test_ctrl_c_does_not_break_us_off() -> None:
 
     trio.run(main)
     assert all(safe)
+
+
+async def test_items_that_wait_all_begin() -> None:
+    """However many are wanted at once, they have begun when nothing else is left to do."""
+    gates = Gates()
+    async with anyio.create_task_group() as group:
+        group.start_soon(collect, parallel_foreach(range(1000), gates.work, throttle=300))
+        await wait_all_tasks_blocked()
+        assert len(gates.begun) == 300
+        gates.open(*range(1000))
+
+
+async def test_quick_items_of_a_stream_need_few_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker does not end each time when it is ahead of a consumer that keeps up."""
+    made: list[object] = []
+    init = TaskWorker.__init__
+
+    def count(self: Any, place: Any) -> None:
+        made.append(self)
+        init(self, place)
+
+    monkeypatch.setattr(TaskWorker, "__init__", count)
+    monkeypatch.setattr(tasks, "AHEAD", 1e6)
+
+    async def quick(number: int) -> int:
+        return number
+
+    assert len(await collect(parallel_foreach(range(5000), quick, throttle=2))) == 5000
+    assert len(made) <= 20

@@ -114,7 +114,7 @@ class FarPlace(Place):
             self.run.loop.spawn(worker.live, "ajobs foreach worker")
 
     def _has_items(self) -> bool:
-        return bool(self._returned) or self.run.may_take()
+        return bool(self._returned or self.run.startable())
 
     async def _hold(self) -> None:
         """Keep the runner open, in a task of its own: what it enters belongs to a task."""

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Protocol
+from collections.abc import Collection
+from typing import Final, Protocol
 
 from .._timers import Timer
 from .run import Run
 
+#: Least seconds between two looks.
+GAP: Final = 0.001
+
 
 class Limited(Protocol):
-    """Somebody who runs items one after another, and can end the current one."""
+    """Somebody who runs items one after another, and can end the current one.
+
+    Attributes:
+        index: The item that runs now, less than 0 between two of them.
+        started: When it began.
+    """
 
     index: int
+    started: float
 
     def expire(self) -> None:
         """End the current item: its time is over."""
@@ -21,36 +30,33 @@ class Limited(Protocol):
 class ItemLimits:
     """The time limits of items at work.
 
-    The limit is the same for all, so what began first is due first: a queue and one timer
-    serve every item.
+    Nothing is done for an item that keeps its limit: as it is the same for all, no item can be
+    late before the one is that was the oldest at the last look.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, workers: Collection[Limited]) -> None:
+        """Look after whoever is among *workers*, now or later."""
         self._run = run
-        self._queue: deque[tuple[float, Limited, int]] = deque()
+        self._workers = workers
         self._timer: Timer | None = None
 
-    def watch(self, worker: Limited, started: float) -> None:
-        """End the current item of *worker*, which began at *started*, when it is late."""
-        self._queue.append((started + self._run.plan.item_timeout, worker, worker.index))
-        if self._timer is None:
-            self._sleep()
-
-    def _sleep(self) -> None:
-        self._timer = self._run.loop.call_at(self._queue[0][0], self._look)
+    def watch(self) -> None:
+        """Begin to look, if there are workers and nobody does."""
+        if self._timer is None and self._workers:
+            self._look()
 
     def _look(self) -> None:
         self._timer = None
-        now = self._run.loop.time()
-        while self._queue:
-            due, worker, index = self._queue[0]
-            if worker.index == index:
-                if due > now:
-                    break
+        now = oldest = self._run.loop.time()
+        limit = self._run.plan.item_timeout
+        for worker in self._workers:
+            if worker.index < 0:
+                continue
 
+            if worker.started + limit <= now:
                 worker.expire()
+            elif worker.started < oldest:
+                oldest = worker.started
 
-            self._queue.popleft()
-
-        if self._queue:
-            self._sleep()
+        if self._workers:
+            self._timer = self._run.loop.call_at(max(oldest + limit, now + GAP), self._look)

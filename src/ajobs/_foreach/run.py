@@ -196,13 +196,16 @@ class Run:
 
     # What may start
 
-    def may_take(self) -> bool:
-        """Tell whether it is of use to call `take`; if not, the place is woken when it is."""
+    def startable(self) -> float:
+        """Return how many items may start now, at most; when it is 0, the place is woken later."""
         if self.ahead >= self.window:
             self.is_held = True
-            return False
+            return 0
 
-        return self.source.may_have and self._pace_timer is None
+        if self._pace is not None:
+            return 0 if self._pace_timer else min(1, self.source.at_hand)
+
+        return min(self.window - self.ahead, self.source.at_hand)
 
     def take(self) -> Any:
         """Return the next item, whose index is `taken` - 1 then, or `NOTHING`."""

@@ -78,8 +78,8 @@ class Source(ABC):
 
     @property
     @abstractmethod
-    def may_have(self) -> bool:
-        """False while it is of no use to call `pull`."""
+    def at_hand(self) -> float:
+        """How many items may be pulled now, at most."""
 
     @property
     def waiting(self) -> int:
@@ -101,7 +101,7 @@ class Source(ABC):
         Raises:
             StopIteration: There is none now.
         """
-        if not self.may_have:
+        if not self.at_hand:
             raise StopIteration
 
     @abstractmethod
@@ -146,8 +146,8 @@ class SyncSource(Source):
         self._peeked: list[Any] = []
 
     @property
-    def may_have(self) -> bool:
-        return not self.is_dry
+    def at_hand(self) -> float:
+        return 0 if self.is_dry else math.inf
 
     @property
     def waiting(self) -> int:
@@ -208,8 +208,8 @@ class AsyncSource(Source):
         self._is_busy = False
 
     @property
-    def may_have(self) -> bool:
-        return bool(self._items)
+    def at_hand(self) -> float:
+        return len(self._items)
 
     @property
     def waiting(self) -> int:

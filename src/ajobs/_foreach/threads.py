@@ -102,7 +102,7 @@ class ThreadPlace(Place):
         if run.is_stopping:
             return
 
-        while run.may_take() and len(self._at_work) < self._depth():
+        while run.startable() and len(self._at_work) < self._depth():
             items: deque[Any] = deque()
             first = run.taken
             run.take_many(items, self._next_size())
