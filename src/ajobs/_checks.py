@@ -149,6 +149,14 @@ def count(value: int | None, name: str, *, least: int = 1) -> int | None:
     return value
 
 
+def flag(value: object, name: str) -> bool:
+    """Return a choice between two; what merely counts as true may be a slip."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r:.80}")
+
+    return value
+
+
 def one_of(value: object, name: str, words: tuple[str, ...]) -> None:
     """Raise `ValueError` unless *value* is one of *words*."""
     if value not in words:

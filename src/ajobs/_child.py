@@ -43,9 +43,13 @@ def check_directory(cwd: str | os.PathLike[str] | None) -> str | None:
         FileNotFoundError: It does not exist.
         NotADirectoryError: It is no directory.
         ValueError: It is empty.
+        TypeError: It is no path.
     """
     if cwd is None:
         return None
+
+    if not isinstance(cwd, str | os.PathLike):
+        raise TypeError(f"cwd must be text or a path, not {cwd!r:.80}")
 
     text = os.fspath(cwd)
     if not text.strip():
@@ -59,6 +63,33 @@ def check_directory(cwd: str | os.PathLike[str] | None) -> str | None:
         raise NotADirectoryError(20, "cwd is not a directory", str(path))
 
     return str(path)
+
+
+def check_environment(env: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Return a copy of *env*, checked at the call that brought it; None stays None.
+
+    Raises:
+        TypeError: It is no mapping of text to text.
+        ValueError: The system has no way to pass something in it on.
+    """
+    if env is None:
+        return None
+
+    if not isinstance(env, Mapping):
+        raise TypeError(f"env must be a mapping of names to text, not {env!r:.80}")
+
+    for name, value in env.items():
+        for text in name, value:
+            if not isinstance(text, str | bytes | os.PathLike):
+                raise TypeError(f"env must hold text: {name!r:.80} is {value!r:.80}")
+
+            if b"\0" in os.fsencode(text):
+                raise ValueError(f"env cannot hold a NUL character: {name!r:.80} has one")
+
+        if not name or b"=" in os.fsencode(name):
+            raise ValueError(f"env cannot hold a variable of the name {name!r:.80}")
+
+    return dict(env)
 
 
 class Ends(Protocol):

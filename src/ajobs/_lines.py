@@ -49,11 +49,22 @@ class TextLines:
             lines += whole
             self._held, self._size = [last], len(last)
 
-        if self._size > LONGEST_LINE or (final and self._size):
+        if final and self._size:
             lines.append(self._joined())
             self._held, self._size = [], 0
 
-        return [piece for line in lines for piece in _pieces(line.removesuffix("\r"))]
+        ended = [piece for line in lines for piece in _pieces(line.removesuffix("\r"))]
+        return ended + self._cut_off() if self._size > LONGEST_LINE + 1 else ended
+
+    def _cut_off(self) -> list[str]:
+        """Return the pieces that the unfinished line has given by now.
+
+        Two characters stay at least: they may be its last one and half of its end.
+        """
+        line = self._joined()
+        cut = (len(line) - 2) // LONGEST_LINE * LONGEST_LINE
+        self._held, self._size = [line[cut:]], len(line) - cut
+        return _pieces(line[:cut])
 
     def _joined(self) -> str:
         return "".join(self._held)

@@ -15,6 +15,7 @@ import pytest
 
 import ajobs
 from ajobs._errors import WorkerDied
+from ajobs._lines import LONGEST_LINE
 from ajobs.runners.command import Command, CommandRunner
 from tests.runners.helpers import first_output, gone_within, texts
 from tests.support import reach
@@ -117,7 +118,7 @@ class TestOutput:
         await job
         lines = lines_of(job)
 
-        assert len(lines) >= 4
+        assert {len(line) for line in lines[:-1]} == {LONGEST_LINE}
         assert "".join(lines) == "x" * 5_000_000
 
     async def test_D13_floods_on_both_streams(
@@ -360,7 +361,22 @@ class TestOptions:
             (["ls"], {"cwd": "/no/such/directory"}, FileNotFoundError),
             (["ls"], {"cwd": "/etc/passwd"}, NotADirectoryError),
             (["ls"], {"cwd": ""}, ValueError),
+            (["ls"], {"cwd": 5}, TypeError),
             (["ls"], {"encoding": "klingon"}, LookupError),
+            (["ls"], {"encoding": 5}, TypeError),
+            (["ls"], {"check": "no"}, TypeError),
+            ([""], {}, ValueError),
+            (["ls", "a\0b"], {}, ValueError),
+            (["ls", "\ud800"], {}, UnicodeEncodeError),
+            (["ls"], {"stdin": ["one", "two"]}, TypeError),
+            (["ls"], {"stdin": 5}, TypeError),
+            (["ls"], {"env": ["A=b"]}, TypeError),
+            (["ls"], {"env": {"A": None}}, TypeError),
+            (["ls"], {"env": {"A": 5}}, TypeError),
+            (["ls"], {"env": {5: "A"}}, TypeError),
+            (["ls"], {"env": {"A": "x\0y"}}, ValueError),
+            (["ls"], {"env": {"A=B": "x"}}, ValueError),
+            (["ls"], {"env": {"": "x"}}, ValueError),
         ],
     )
     def test_wrong_options_are_refused(

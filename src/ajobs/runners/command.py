@@ -16,9 +16,11 @@ from typing import Any, Self
 import anyio
 from anyio import CancelScope
 
+from .._checks import flag
 from .._child import (
     Child,
     check_directory,
+    check_environment,
     check_platform,
     close_in_forks,
     how_it_ended,
@@ -70,19 +72,31 @@ class Command:
             encoding: Of its output, and of text for its input. None: lines are bytes.
 
         Raises:
-            TypeError: *argv* is one string, or holds something else than arguments.
-            ValueError: *argv* is empty.
+            TypeError: *argv* is one string, or holds something else than arguments; or another
+                option is not of the right sort.
+            ValueError: *argv* is empty, or it or *env* cannot be passed on.
             LookupError: The *encoding* is not known.
             FileNotFoundError: *cwd* does not exist.
         """
         self.argv = _checked_argv(argv)
         self.cwd = check_directory(cwd) or os.getcwd()  # noqa: PTH109  # as text
-        self.env = None if env is None else dict(env)
-        self.check = check
-        self.encoding = None if encoding is None else codecs.lookup(encoding).name
-        self.stdin = self.encoded(stdin) if isinstance(stdin, str) else stdin
+        self.env = check_environment(env)
+        self.check = flag(check, "check")
+        self.encoding = _checked_encoding(encoding)
+        self.stdin = self._checked_stdin(stdin)
         self.__qualname__ = shlex.join(os.fsdecode(one) for one in self.argv)
         self.__module__ = "builtins"
+
+    def _checked_stdin(self, stdin: object) -> bytes | None:
+        if isinstance(stdin, str):
+            return self.encoded(stdin)
+
+        if stdin is None or isinstance(stdin, bytes | bytearray | memoryview):
+            return None if stdin is None else bytes(stdin)
+
+        raise TypeError(
+            f"stdin must be text or bytes, not {stdin!r:.80}: for several items there is input"
+        )
 
     def encoded(self, text: str) -> bytes:
         """Return *text* as the program reads it."""
@@ -108,10 +122,25 @@ def _checked_argv(argv: object) -> list[str | bytes | os.PathLike[Any]]:
         if not isinstance(one, str | bytes | os.PathLike):
             raise TypeError(f"an argument of a program must be text or a path, not {one!r:.80}")
 
-    if not argv:
+        if b"\0" in os.fsencode(one):
+            raise ValueError(f"an argument of a program cannot hold a NUL character: {one!r:.80}")
+
+    if not argv or not os.fspath(argv[0]):
         raise ValueError("argv is empty: it begins with the program")
 
     return list(argv)
+
+
+def _checked_encoding(encoding: object) -> str | None:
+    if encoding is None:
+        return None
+
+    if not isinstance(encoding, str):
+        raise TypeError(
+            f"encoding must be the name of one, or None for bytes, not {encoding!r:.80}"
+        )
+
+    return codecs.lookup(encoding).name
 
 
 class CommandRunner(Runner):

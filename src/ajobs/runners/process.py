@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from .._checks import count, seconds
-from .._child import check_directory, check_platform
+from .._child import check_directory, check_environment, check_platform
 from .._errors import RunnerUnavailable
 from .._place import Rules
 from .._pooled import PooledRunner, cpus
@@ -99,7 +99,7 @@ class ProcessRunner(PooledRunner):
             max_memory=max_memory or math.inf,
         )
         self._start_timeout = seconds(start_timeout, "start_timeout", zero=False)
-        self._env = None if env is None else dict(env)
+        self._env = check_environment(env)
         super().__init__(rules, initializer, initargs, context, check_directory(cwd))
 
     def _make(self) -> WorkerProcess:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .._calls import Call
-from .._child import check_directory
+from .._checks import flag
+from .._child import check_directory, check_environment
 from .._payload import pack
 from .._records import Stream
 from .._runner import Emit
@@ -47,7 +48,8 @@ class Script:
 
         Raises:
             FileNotFoundError: The file or *cwd* does not exist.
-            TypeError: An argument is not text.
+            TypeError: An argument is not text, or another option not of the right sort.
+            ValueError: *env* cannot be passed on.
         """
         for one in argv:
             if not isinstance(one, str):
@@ -59,8 +61,8 @@ class Script:
 
         self.argv = list(argv)
         self.cwd = check_directory(cwd) or os.getcwd()  # noqa: PTH109  # as above
-        self.env = None if env is None else dict(env)
-        self.check = check
+        self.env = check_environment(env)
+        self.check = flag(check, "check")
         self.__qualname__ = shlex.join([os.fspath(path), *argv])
         self.__module__ = "builtins"
 
