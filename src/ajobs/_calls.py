@@ -35,6 +35,7 @@ class Variables:
 
         Raises:
             ValueError: One is not to be found.
+            TypeError: One is none.
         """
         self._places = [(variable, *_place_of(variable)) for variable in variables]
 
@@ -47,7 +48,10 @@ class Variables:
         ]
 
 
-def _place_of(variable: ContextVar[Any]) -> tuple[str, str]:
+def _place_of(variable: object) -> tuple[str, str]:
+    if not isinstance(variable, ContextVar):
+        raise TypeError(f"context takes context variables, not {variable!r:.80}")
+
     for module_name, module in list(sys.modules.items()):
         if module_name == "__main__":
             continue
@@ -85,8 +89,11 @@ def packed_initializer(
 
     Raises:
         PayloadError: It cannot be sent.
-        TypeError: It is an async function, or cannot be called.
+        TypeError: It is an async function, or cannot be called, or *args* are no arguments.
     """
+    if not isinstance(args, tuple | list):
+        raise TypeError(f"initargs must be a tuple of arguments, not {args!r:.80}")
+
     if initializer is None:
         return None
 

@@ -65,6 +65,32 @@ def check_directory(cwd: str | os.PathLike[str] | None) -> str | None:
     return str(path)
 
 
+def check_argv(argv: object) -> list[str | bytes | os.PathLike[Any]]:
+    """Return a copy of *argv*, checked at the call that brought it.
+
+    Raises:
+        TypeError: It is one string, or holds something else than arguments.
+        ValueError: It is empty, or the system has no way to pass something in it on.
+    """
+    if isinstance(argv, str | bytes | os.PathLike) or not isinstance(argv, Sequence):
+        raise TypeError(
+            f"argv must be a list of the program and its arguments, not {argv!r:.80}: no shell "
+            f"takes it apart"
+        )
+
+    for one in argv:
+        if not isinstance(one, str | bytes | os.PathLike):
+            raise TypeError(f"an argument of a program must be text or a path, not {one!r:.80}")
+
+        if b"\0" in os.fsencode(one):
+            raise ValueError(f"an argument of a program cannot hold a NUL character: {one!r:.80}")
+
+    if not argv or not os.fspath(argv[0]):
+        raise ValueError("argv is empty: it begins with the program")
+
+    return list(argv)
+
+
 def check_environment(env: Mapping[str, str] | None) -> dict[str, str] | None:
     """Return a copy of *env*, checked at the call that brought it; None stays None.
 

@@ -12,6 +12,24 @@ import codecs
 LONGEST_LINE = 1 << 20
 
 
+def check_encoding(encoding: str | None) -> str | None:
+    """Return the name of *encoding* as Python has it; None, for bytes, stays None.
+
+    Raises:
+        TypeError: It is no name.
+        LookupError: No such encoding is known.
+    """
+    if encoding is None:
+        return None
+
+    if not isinstance(encoding, str):
+        raise TypeError(
+            f"encoding must be the name of one, or None for bytes, not {encoding!r:.80}"
+        )
+
+    return codecs.lookup(encoding).name
+
+
 class TextLines:
     """Cuts bytes into lines of text, without their ends.
 

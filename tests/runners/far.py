@@ -38,6 +38,21 @@ def pid() -> int:
     return os.getpid()
 
 
+def fork_and_return() -> tuple[str, int]:
+    """Return in two processes, first in the forked one."""
+    child = os.fork()
+    return ("parent", os.waitpid(child, 0)[1]) if child else ("child", 0)
+
+
+def fork_and_raise() -> int:
+    """Raise in a forked process, and return its status."""
+    child = os.fork()
+    if not child:
+        raise ValueError("in the forked process")
+
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def loaded(name: str) -> bool:
     """Tell whether the worker has loaded a module."""
     return name in sys.modules

@@ -642,6 +642,19 @@ class TestMemory:
         with pytest.raises(ValueError, match="cwd"):
             ProcessRunner(cwd=" ")
 
+    def test_wrong_options_are_refused(self) -> None:
+        """By the call that makes the runner."""
+        for options in (
+            {"env": {"A": None}},
+            {"env": "A=b"},
+            {"cwd": 5},
+            {"initargs": 5},
+            {"initargs": "ab"},
+            {"context": [5]},
+        ):
+            with pytest.raises(TypeError, match=next(iter(options))):
+                ProcessRunner(**options)
+
     async def test_initializer(self, jobs: ajobs.Session, anyio_backend: str) -> None:
         """PowerShell 17: it runs once, and its output comes before the first job's."""
         async with ProcessRunner(1, far.announce, ("prepared",)) as runner:
@@ -662,6 +675,14 @@ class TestMemory:
                 job = jobs.start(far.pid, runner=runner)
                 await job.wait()
                 assert isinstance(job.reason, ValueError)
+
+    async def test_a_process_that_a_job_forked_answers_nobody(
+        self, jobs: ajobs.Session, runner: ProcessRunner
+    ) -> None:
+        """It ends where the function ends, with a status of its own; the job goes on."""
+        assert await jobs.start(far.fork_and_return, runner=runner) == ("parent", 0)
+        assert await jobs.start(far.fork_and_raise, runner=runner) == 1
+        assert await jobs.start(far.add, 1, 2, runner=runner) == 3
 
 
 class TestLife:

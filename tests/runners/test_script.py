@@ -158,6 +158,30 @@ async def test_a_script_ends_as_a_program_does(
     assert texts(job, "output")[:3] == ["end of file", "thread", "exit hook"]
 
 
+async def test_what_a_script_left_open_is_written_when_it_has_ended(
+    jobs: ajobs.Session, runner: ScriptRunner, script: Write, tmp_path: Path
+) -> None:
+    """As after `python path`: its names are let go of while it still is the main program."""
+    path = script(
+        """
+        import sys
+
+        class Last:
+            def __del__(self):
+                print("last words")
+
+        last = Last()
+        file = open(sys.argv[1], "w")
+        file.write("all of it")
+        """
+    )
+    job = jobs.start(Script(path, str(tmp_path / "file")), runner=runner)
+    await job
+
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "all of it"
+    assert texts(job, "output") == ["last words"]
+
+
 async def test_scripts_share_nothing(
     jobs: ajobs.Session, runner: ScriptRunner, script: Write
 ) -> None:

@@ -72,6 +72,13 @@ class FarEnd(ABC):
         """Send what was printed: the job is about to end."""
 
     @abstractmethod
+    def end_fork(self, error: BaseException | None) -> None:
+        """End this process if a job has forked it off and come back, with *error* or without.
+
+        It shares the connection of the job, and must not answer for it.
+        """
+
+    @abstractmethod
     def tidy(self) -> bool:
         """Undo what the next job must not see; return whether that could be done."""
 
@@ -124,8 +131,11 @@ class FarEnd(ABC):
             self.begin(options["cwd"])
             self._initialize()
             context = copy_context()
-            return _value(context.run(self._call, job, options["backend"], call, frame))
+            value = context.run(self._call, job, options["backend"], call, frame)
+            self.end_fork(None)
+            return _value(value)
         except BaseException as exc:  # noqa: BLE001  # whatever it is, it is the job's outcome
+            self.end_fork(exc)
             return _failure(exc)
 
     def _initialize(self) -> None:

@@ -46,6 +46,9 @@ class InsideEnd(FarEnd):
         for text in self._standard:
             text.flush()
 
+    def end_fork(self, error: BaseException | None) -> None:
+        pass
+
     def tidy(self) -> bool:
         sys.stdout, sys.stderr = self._standard
         sys.modules["__main__"] = ModuleType("__main__")

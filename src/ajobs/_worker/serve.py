@@ -30,6 +30,7 @@ class WorkerEnd(FarEnd):
     """A process that belongs to the running job, descriptors 0 to 2 included."""
 
     def prepare(self) -> None:
+        self._pid = os.getpid()
         self._standard = sys.stdout, sys.stderr
         for text in self._standard:
             text.reconfigure(  # type: ignore[union-attr]  # they are what Python made them
@@ -68,6 +69,19 @@ class WorkerEnd(FarEnd):
                 text.flush()
             except Exception:  # noqa: BLE001  # closed, or replaced by anything
                 continue
+
+    def end_fork(self, error: BaseException | None) -> None:
+        if os.getpid() == self._pid:
+            return
+
+        status = 0 if error is None else 1
+        if isinstance(error, SystemExit):
+            status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error is not None:
+            sys.excepthook(type(error), error, error.__traceback__)
+
+        self.flush()
+        os._exit(status)
 
     def tidy(self) -> bool:
         signal(SIGTERM, self._on_signal)

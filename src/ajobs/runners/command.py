@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import shlex
 import signal
@@ -19,6 +18,7 @@ from anyio import CancelScope
 from .._checks import flag
 from .._child import (
     Child,
+    check_argv,
     check_directory,
     check_environment,
     check_platform,
@@ -27,7 +27,7 @@ from .._child import (
     open_pipe,
 )
 from .._errors import WorkerDied
-from .._lines import ByteLines, TextLines
+from .._lines import ByteLines, TextLines, check_encoding
 from .._poll import Poll
 from .._printed import Printed
 from .._records import Stream
@@ -78,11 +78,11 @@ class Command:
             LookupError: The *encoding* is not known.
             FileNotFoundError: *cwd* does not exist.
         """
-        self.argv = _checked_argv(argv)
+        self.argv = check_argv(argv)
         self.cwd = check_directory(cwd) or os.getcwd()  # noqa: PTH109  # as text
         self.env = check_environment(env)
         self.check = flag(check, "check")
-        self.encoding = _checked_encoding(encoding)
+        self.encoding = check_encoding(encoding)
         self.stdin = self._checked_stdin(stdin)
         self.__qualname__ = shlex.join(os.fsdecode(one) for one in self.argv)
         self.__module__ = "builtins"
@@ -109,38 +109,6 @@ class Command:
     def __call__(self) -> int:
         """Refuse to be called: it is for a `CommandRunner`."""
         raise TypeError("a Command is run by a CommandRunner, see Session.start_command")
-
-
-def _checked_argv(argv: object) -> list[str | bytes | os.PathLike[Any]]:
-    if isinstance(argv, str | bytes | os.PathLike) or not isinstance(argv, Sequence):
-        raise TypeError(
-            f"argv must be a list of the program and its arguments, not {argv!r:.80}: no shell "
-            f"takes it apart"
-        )
-
-    for one in argv:
-        if not isinstance(one, str | bytes | os.PathLike):
-            raise TypeError(f"an argument of a program must be text or a path, not {one!r:.80}")
-
-        if b"\0" in os.fsencode(one):
-            raise ValueError(f"an argument of a program cannot hold a NUL character: {one!r:.80}")
-
-    if not argv or not os.fspath(argv[0]):
-        raise ValueError("argv is empty: it begins with the program")
-
-    return list(argv)
-
-
-def _checked_encoding(encoding: object) -> str | None:
-    if encoding is None:
-        return None
-
-    if not isinstance(encoding, str):
-        raise TypeError(
-            f"encoding must be the name of one, or None for bytes, not {encoding!r:.80}"
-        )
-
-    return codecs.lookup(encoding).name
 
 
 class CommandRunner(Runner):
