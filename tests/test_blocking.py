@@ -276,6 +276,25 @@ def test_parallel_foreach_is_left_early(jobs: blocking.Session) -> None:
         values.result()
 
 
+def test_parallel_foreach_outlives_its_session(backend: Any) -> None:
+    """What is there is still given; what was cut off is told, not taken for the end."""
+    jobs = blocking.open_session(backend=backend)
+    endless = iter(jobs.parallel_foreach(count(), abs, throttle=2, buffer=3))
+    short = jobs.parallel_foreach(range(9), abs, throttle=2, buffer=20)
+    ended = iter(short)
+    assert (0, 0) == (next(endless), next(ended))
+    while "ended, 9 of 9" not in repr(short):
+        time.sleep(0.001)
+
+    jobs.close()
+    assert [*range(1, 9)] == sorted(ended)
+    with pytest.raises(ajobs.SessionClosed, match="before its end"):
+        list(endless)
+
+    with pytest.raises(ajobs.SessionClosed):
+        jobs.parallel_foreach([1], abs)
+
+
 # What is given to be read
 
 
@@ -449,7 +468,7 @@ def test_closed_session_can_be_looked_at(backend: Any) -> None:
     assert done.wait()
     assert done.stop()
     assert done.result() is None
-    with pytest.raises(ajobs.SessionClosed, match="its block was left"):
+    with pytest.raises(ajobs.SessionClosed, match="it is closed"):
         jobs.start(give, 1)
 
     with pytest.raises(ajobs.SessionClosed):

@@ -78,7 +78,7 @@ async def test_start_after_leaving_is_refused() -> None:
     async with ajobs.Session() as jobs:
         pass
 
-    with pytest.raises(SessionClosed, match="left"):
+    with pytest.raises(SessionClosed, match="it is closed"):
         jobs.start(nothing)
 
 

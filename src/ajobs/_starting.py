@@ -318,7 +318,7 @@ class Starter(ABC):
             why = {
                 "not entered": "it was not entered: `async with ajobs.Session() as jobs:`",
                 "stopping": "it is stopping its jobs",
-                "closed": "its block was left",
+                "closed": "it is closed",
             }[self._phase]
             raise SessionClosed(f"the session takes no jobs: {why}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Generic, Self, TypeVar
 
 import anyio
-from anyio import WouldBlock
+from anyio import EndOfStream, WouldBlock
 
 from .._errors import SessionClosed
 from .._guests import Guest, current_host
@@ -149,7 +149,7 @@ class HostedRun(Run):
         await self.conclude()
         if self.guest.is_cut_off:
             self.guest.is_cut_off = False
-            raise SessionClosed("parallel_foreach was stopped with its session, before its end")
+            raise cut_off()
 
         return False
 
@@ -158,6 +158,11 @@ class HostedRun(Run):
         self.guest.dismiss()
         with self.loop.scope():
             await self.guest.has_ended.wait()
+
+
+def cut_off() -> SessionClosed:
+    """Return what whoever wants more results is told."""
+    return SessionClosed("parallel_foreach was stopped with its session, before its end")
 
 
 class HostedIterator(ResultIterator[R]):
@@ -171,6 +176,23 @@ class HostedIterator(ResultIterator[R]):
     @property
     def run(self) -> HostedRun:
         return self._run
+
+    def next_late(self) -> R:
+        """Return the next result after the loop has ended, in any thread.
+
+        Raises:
+            EndOfStream: There are no more.
+            SessionClosed: There would have been, if the session had not ended.
+        """
+        run = self._run
+        if run.ready:
+            value: R = run.ready.popleft()
+            return value
+
+        if run.guest.is_cut_off:
+            raise cut_off()
+
+        raise EndOfStream
 
     async def aclose(self) -> None:
         """Stop the items that run, and wait for them."""

@@ -63,9 +63,7 @@ class Bridge:
             SessionClosed: The loop is over, or ended meanwhile.
             StopRequested: The job whose thread calls was told to end.
         """
-        if self.is_over:
-            raise closed()
-
+        self.check_open()
         if self.loop.in_thread:
             refuse_here()
 
@@ -109,6 +107,11 @@ class Bridge:
         finally:
             self._waiting.discard(future)
             del future, error
+
+    def check_open(self) -> None:
+        """Raise `SessionClosed` if the loop is over."""
+        if self.is_over:
+            raise closed()
 
     def _check_process(self) -> None:
         if self.loop.is_inherited:

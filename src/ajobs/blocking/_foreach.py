@@ -66,10 +66,13 @@ class Foreach(Generic[R]):
         here = deque[R]()
 
         def next_nowait() -> R:
-            if not here:
-                raise WouldBlock
+            if here:
+                return here.popleft()
 
-            return here.popleft()
+            if self._bridge.is_over:
+                return iterator.next_late()
+
+            raise WouldBlock
 
         async def wait() -> R:
             value = await anext(iterator)
@@ -86,6 +89,7 @@ class Foreach(Generic[R]):
             current_host.set(self._session)  # of a context that is made for this call
             return aiter(self._foreach)
 
+        self._bridge.check_open()
         return self._bridge.call(begin)
 
     def __enter__(self) -> Self:
@@ -220,6 +224,8 @@ class ForeachVerbs:
         A plain iterable is pulled by a thread of its own, so it may wait, and call verbs of
         this session. See `ajobs.parallel_foreach` for the arguments.
         """
-        foreach: Any = parallel_foreach(readable(iterable, self._bridge.loop), fn, **options)
+        bridge = self._bridge
+        bridge.check_open()
+        foreach: Any = parallel_foreach(readable(iterable, bridge.loop), fn, **options)
         is_bounded = options.get("buffer") is not None
-        return Foreach(foreach, self._session, self._bridge, is_bounded)
+        return Foreach(foreach, self._session, bridge, is_bounded)
