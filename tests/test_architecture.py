@@ -57,11 +57,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("_runner", "_state"),
     ("_blocking", "_capture", "_culprit", "_failure", "_input", "_log", "_printed", "_track"),
-    # reading, waiting and showing; the far end
+    # what is known of a job; reading, waiting and showing; the far end
     ("_far_messages", "_fold", "_place", "_reading", "_view", "_waiting", "_worker", "runners"),
     ("_saving",),
     # the job; what a runner needs of workers
     ("_far_items", "_job", "_pool", "_process", "_talk", "runners.task", "runners.thread"),
+    # one run: what it writes, how it begins and is told to end, what becomes of it, and when
     ("_calls", "_following", "_programs", "_showing", "_table", "_writing", "runners.command"),
     ("_pooled", "_run"),
     ("_settling",),

@@ -17,7 +17,7 @@ from typing import Any
 from anyio.lowlevel import checkpoint, current_token
 
 from ._context import enter_context
-from ._drive import NEEDS_TASK, Pause, resume
+from ._drive import NEEDS_TASK, Pause, Waker, resume
 from ._job import Job
 from ._logs import logger
 from ._loop import CurrentTask, Loop
@@ -211,7 +211,7 @@ class Engine(Settler):
         """Let *run* wait until something has come for it, or it is to end."""
         run.is_adrift = True
         self._runs[run] = None
-        run.scope = _Paused(self, run)
+        run.scope = _Paused(self, run, pause.wakeup)
         pause.wakeup.call(lambda: self._woken(run, pause))
 
     def _woken(self, run: JobRun, pause: Pause) -> None:
@@ -353,16 +353,16 @@ class Engine(Settler):
 class _Paused:
     """Stands for the cancel scope of a run that has no task yet."""
 
-    __slots__ = ("_engine", "_run")
+    __slots__ = ("_engine", "_run", "_wakeup")
 
-    def __init__(self, engine: Engine, run: JobRun) -> None:
+    def __init__(self, engine: Engine, run: JobRun, wakeup: Waker) -> None:
         self._engine = engine
         self._run = run
+        self._wakeup = wakeup
 
     def cancel(self) -> None:
         """Give it a task: that can be cancelled."""
-        pause: Any = self._run.yielded
-        pause.wakeup.forget_call()
+        self._wakeup.forget_call()
         self._engine.go_on(self._run, is_to_wait=True)
 
 
