@@ -90,7 +90,7 @@ def test_interrupt_while_nobody_reads(words: list[str]) -> None:
 
         os.close(into)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 130
+        assert process.wait(timeout=30) == 130
         assert process.stderr is not None
         said = process.stderr.read()
 

@@ -248,7 +248,7 @@ class TestTime:
         monkeypatch.setattr(far_worker, "STOP_GRACE", 0.2)
         with anyio.fail_after(20):
             outcomes = await parallel_foreach(
-                range(10), work.refuse_at_three, runner=runner, item_timeout=0.3, on_error="return"
+                range(10), work.refuse_at_three, runner=runner, item_timeout=1, on_error="return"
             )
 
         assert errors_of(outcomes) == {3: ItemTimeout}

@@ -395,14 +395,14 @@ def test_a_thread_hears_of_it_when_all_tasks_are_cancelled(
     work: Callable[[], Any], is_told: bool
 ) -> None:
     """It waited for room, for input or for a stop, and nobody was left to tell it."""
-    before, threads = footprint(), threading.active_count()
+    before, threads = footprint(), set(threading.enumerate())
 
     async def main() -> None:
         async with ajobs.Session(failures="keep") as jobs:
             given: Any = {"input": never()} if work is read_one else {}
             job: Any = jobs.start(work, runner="thread", output_limit=1, **given)
             await reach(job, "Running" if work in {look_for_a_stop, forever} else "Blocked")
-            while threading.active_count() == threads:
+            while threads.issuperset(threading.enumerate()):
                 await checkpoint()
 
             for task in asyncio.all_tasks() - {asyncio.current_task()}:

@@ -89,4 +89,4 @@ def test_a_thread_for_the_last_words_stays_no_longer_than_they_last(parent: Pare
         while _thread._count() > before and time.monotonic() < until:
             time.sleep(0.01)
 
-        assert _thread._count() == before
+        assert _thread._count() <= before  # idle ones of a loop may end meanwhile
