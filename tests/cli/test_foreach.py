@@ -230,6 +230,8 @@ def test_jsonl(capfd: pytest.CaptureFixture[str]) -> None:
 
     items = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert {item["schema"] for item in items} == {"ajobs.foreach/1"}
+    page = (Path(__file__).parents[2] / "docs/command-line.md").read_text()
+    assert {name for name in items[0] if f"`{name}`" not in page} == set()
     assert [
         [item[name] for name in ("seq", "item", "succeeded", "exit", "stdout", "stderr")]
         for item in items

@@ -31,6 +31,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         (["dmeo"], "ajobs: there is no command 'dmeo'; did you mean 'demo'?\n"),
         (["Get-Job"], "ajobs: there is no command 'Get-Job'; a job lives in a program: "),
+        (["gjb"], "ajobs: there is no command 'gjb'; a job lives in a program: use Session.get"),
         (["demo", "--backend"], "ajobs demo: option '--backend' requires an argument\n"),
         (["demo", "--backend", "curio"], "ajobs demo: invalid value for '--backend': 'curio' is "),
         (["demo", "extra"], "ajobs demo: got unexpected extra argument (extra)\n"),
@@ -74,7 +75,7 @@ def test_statuses_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
 
     told = set(re.findall(r"\b\d+\b", capsys.readouterr().out.partition("Exit status:")[2]))
-    assert {"0", "1", "2", "124", "130", "143"} <= told
+    assert {str(status.value) for status in Status} <= told
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -142,6 +142,8 @@ def test_jsonl(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("output", "A"),
     ]
     assert {record["schema"] for record in records} == {"ajobs.run/1"}
+    page = (Path(__file__).parents[2] / "docs/command-line.md").read_text()
+    assert {name for name in records[0] if f"`{name}`" not in page} == set()
 
 
 def test_standard_input() -> None:

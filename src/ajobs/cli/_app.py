@@ -61,10 +61,22 @@ INSTEAD = {
     "stop-job": "a job lives in a program: press Ctrl-C there, or use Job.stop in Python",
     "remove-job": "a job lives in a program: use Session.remove in Python",
 }
+INSTEAD |= {
+    alias: INSTEAD[name]
+    for alias, name in {
+        "sajb": "start-job",
+        "gjb": "get-job",
+        "rcjb": "receive-job",
+        "wjb": "wait-job",
+        "spjb": "stop-job",
+        "rjb": "remove-job",
+    }.items()
+}
 
 STATUSES = """\
 Exit status: 0 all is well; 1 something failed; 2 wrong usage; 124 the time was over; 130 Ctrl-C;
-143 SIGTERM. 'run' passes on the status of what it ran (128 + N if signal N ended it)."""
+141 nobody reads the output any more; 143 SIGTERM. 'run' passes on the status of what it ran
+(128 + N if signal N ended it)."""
 
 
 class LazyGroup(click.RichGroup):

@@ -99,8 +99,12 @@ def cpus() -> int:
 @click.option(
     "--joblog", type=click.Path(path_type=Path), metavar="FILE", help="Note what has run."
 )
-@click.option("--resume", is_flag=True, help="Leave out what is in the job log.")
-@click.option("--resume-failed", is_flag=True, help="The same, but run again what has failed.")
+@click.option("--resume", is_flag=True, help="Leave out what has run by the job log.")
+@click.option(
+    "--resume-failed",
+    is_flag=True,
+    help="Leave out what has succeeded; run again what has failed.",
+)
 @runner_option
 @click.option("--raw", is_flag=True, help="Do not escape control characters on a terminal.")
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for each item.")

@@ -16,6 +16,8 @@ HEADER = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tComm
 
 def line(done: Done) -> str:
     """Return the line for *done*."""
+    # As GNU parallel has it: -1 stands for what ran too long.
+    code = done.exit if done.exit >= 0 or done.error or not done.signal else 0
     command = done.command.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
     fields = (
         str(done.task.seq),
@@ -24,7 +26,7 @@ def line(done: Done) -> str:
         f"{done.seconds:.3f}",
         "0",
         str(done.size()),
-        str(done.exit if done.exit >= 0 or done.signal == 0 else 0),
+        str(code),
         str(done.signal),
         command,
     )
