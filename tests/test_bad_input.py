@@ -210,7 +210,7 @@ async def test_start_in_the_wrong_place() -> None:
         with pytest.raises(RuntimeError, match="own event loop and thread"):
             await anyio.to_thread.run_sync(jobs.start, nothing)
 
-    with pytest.raises(ajobs.SessionClosed, match="left"):
+    with pytest.raises(ajobs.SessionClosed, match="it is closed"):
         jobs.start(nothing)
 
 
