@@ -47,15 +47,16 @@ if TYPE_CHECKING:
 TICK = 0.05
 
 
-def serve(fn: Callable[[Any], Any], gives_many: bool, limit: float) -> None:
+def serve(fn: Callable[[Any], Any], gives_many: bool, limit: float, strict: bool) -> None:
     """Run *fn* on the items of all batches that come; the body of a job.
 
     Args:
         fn: A plain function or a generator function.
         gives_many: Whether it is a generator function.
         limit: Seconds that one item may take.
+        strict: Whether nothing more is to run once an item has failed.
     """
-    work = _Work(fn, gives_many, limit)
+    work = _Work(fn, gives_many, limit, strict)
     call = work.each if gives_many else fn
     copy = work.base.copy
     # Where the place allows, the next batch comes while this one runs.
@@ -69,13 +70,17 @@ def serve(fn: Callable[[Any], Any], gives_many: bool, limit: float) -> None:
             ask()
             batch.run(call, copy, work.fail)
             work.finish(batch)
+            if work.is_done:
+                return
 
 
-async def serve_async(fn: Callable[[Any], Any], gives_many: bool, limit: float) -> None:
+async def serve_async(
+    fn: Callable[[Any], Any], gives_many: bool, limit: float, strict: bool
+) -> None:
     """Do the same for an async function, in an event loop of its own."""
     from ._drive import drive
 
-    work = _Work(fn, gives_many, limit)
+    work = _Work(fn, gives_many, limit, strict)
     call = work.each_async if gives_many else fn
     with work:
         async for message in work.outer.job_input():
@@ -92,6 +97,8 @@ async def serve_async(fn: Callable[[Any], Any], gives_many: bool, limit: float) 
                     batch.give(value)
 
             work.finish(batch)
+            if work.is_done:
+                return
 
 
 _NOBODY_AWAITS = (
@@ -107,13 +114,17 @@ def _nothing() -> None:
 class _Work:
     """What the batches of one job share."""
 
-    def __init__(self, fn: Callable[[Any], Any], gives_many: bool, limit: float) -> None:
+    def __init__(
+        self, fn: Callable[[Any], Any], gives_many: bool, limit: float, strict: bool
+    ) -> None:
         self.outer = current_context()
         self.base: Context = copy_context()
         self.base.run(enter_context, _ItemHere(self))
         self._fn = fn
         self._gives_many = gives_many
         self._limit = limit
+        self._strict = strict
+        self.is_done = False
         self._check_parent = getattr(self.outer, "check_parent", _nothing)
         self._lock = _thread.allocate_lock()
         self._batch: _Batch | None = None
@@ -160,6 +171,10 @@ class _Work:
             raise error
 
         batch.fail(error)
+        if self._strict:
+            # The parent would say so, too, but other items would run meanwhile.
+            self.is_done = True
+            batch.take_rest()
 
     def finish(self, batch: _Batch) -> None:
         """Send what is left to be told about *batch*."""

@@ -1,9 +1,11 @@
 """Items in worker processes."""
 
+import functools
 import itertools
 import threading
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -211,6 +213,34 @@ class TestErrors:
         )
 
         assert errors_of(outcomes) == {3: PayloadError}
+
+    async def test_results_that_cannot_be_loaded(self, runner: ProcessRunner) -> None:
+        """What came in one piece is lost in one; it is said so, and no more comes together."""
+        fn = functools.partial(work.loadless_at, 1000)
+        outcomes = await parallel_foreach(range(3000), fn, runner=runner, on_error="return")
+        lost = [o for o in outcomes if o.error is not None]
+
+        assert 1000 in {o.index for o in lost}
+        assert [o.value for o in outcomes if o.error is None] == [
+            o.item for o in outcomes if o.error is None
+        ]
+        first, last = lost[0].index, lost[-1].index
+        together = f"the results of items {first} to {last} came together, and one of them"
+        assert str(lost[0].error).startswith(together)
+
+        with pytest.raises(PayloadError, match="the result of the item cannot be loaded") as caught:
+            await parallel_foreach([1000], fn, runner=runner)
+
+        assert caught.value.__notes__ == ["ajobs: in parallel_foreach, item 0: 1000"]
+
+    async def test_raise_ends_the_batch_too(self, runner: ProcessRunner, tmp_path: Path) -> None:
+        """What waits in the worker behind the item that failed does not run."""
+        path = tmp_path / "ran"
+        fn = functools.partial(work.note_and_fail_at, 700, str(path))
+        with pytest.raises(ValueError, match="700 is bad"):
+            await parallel_foreach(range(3000), fn, runner=runner, throttle=1)
+
+        assert path.read_text(encoding="utf-8").split()[-1] == "700"
 
     async def test_broken_initializer(self) -> None:
         """Where no worker can be prepared, the call fails, and ends."""

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ajobs._context import stop_requested, write_output, write_warning
@@ -43,6 +44,27 @@ def fail_if_odd(number: int) -> int:
         raise ValueError(f"{number} is odd")
 
     return number
+
+
+class Loadless:
+    """Can be sent, and not be loaded."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return int, ("no number",)
+
+
+def loadless_at(bad: int, number: int) -> Any:
+    """Give something for one item that only comes half-way."""
+    return Loadless() if number == bad else number
+
+
+def note_and_fail_at(bad: int, path: str, number: int) -> None:
+    """Note each item in a file, and fail for one."""
+    with Path(path).open("a", encoding="utf-8") as file:
+        print(number, file=file)
+
+    if number == bad:
+        raise ValueError(f"{number} is bad")
 
 
 def die_at_three(number: int) -> int:

@@ -62,7 +62,8 @@ def spec_for(plan: Plan, runner: Runner) -> JobSpec:
         limit = 2 * max(1, plan.buffer)
 
     options = JobOptions(input=(), output_limit=limit)
-    spec = JobSpec(serve, (plan.fn, gives_many, plan.item_timeout), options)
+    is_strict = plan.on_error == "raise"
+    spec = JobSpec(serve, (plan.fn, gives_many, plan.item_timeout, is_strict), options)
     try:
         return runner.check(spec)
     except PayloadError as exc:
@@ -337,7 +338,18 @@ class FarPlace(Place):
             run.item_raised(index, item, raised)
 
     def _fail_unloaded(self, batch: Batch, reply: Reply, why: str) -> None:
-        lost, batch.seen = batch.seen, reply.first + reply.count
-        for position in range(lost, batch.seen):
-            error = PayloadError(f"the result of an item cannot be loaded here: {why}")
-            self.run.item_failed(batch.first + position, batch.items[position], error)
+        run = self.run
+        # What one of them cannot do, the next one may not either: it takes nobody along.
+        self._largest = self._size = 1
+        lost, batch.seen = range(batch.seen, reply.first + reply.count), reply.first + reply.count
+        what = "the result of the item"
+        if len(lost) > 1:
+            first, last = batch.first + lost[0], batch.first + lost[-1]
+            what = f"the results of items {first} to {last} came together, and one of them"
+
+        for position in lost:
+            if run.is_stopping:
+                run.item_stopped(batch.first + position)
+            else:
+                error = PayloadError(f"{what} cannot be loaded here: {why}")
+                run.item_failed(batch.first + position, batch.items[position], error)
