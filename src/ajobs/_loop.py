@@ -170,17 +170,31 @@ class CurrentTask:
     """A task, as the work that it does now sees it. Keep it while the task waits.
 
     asyncio itself holds its tasks by weak references only.
-
-    Attributes:
-        rename: Names the task, for debuggers.
-        is_spoiled: Tells whether a cancellation is pending that nobody here has asked for.
     """
 
-    __slots__ = ("is_spoiled", "rename")
+    __slots__ = ("_task", "is_spoiled")
 
-    def __init__(self, rename: Callable[[str], object], is_spoiled: Callable[[], int]) -> None:
-        self.rename = rename
-        self.is_spoiled = is_spoiled
+    def __init__(self, task: Any) -> None:
+        self._task = task
+        #: Tells whether a cancellation is pending that nobody here has asked for.
+        self.is_spoiled: Callable[[], int] = task.cancelling
+
+    def rename(self, name: str) -> None:
+        """Name the task, for debuggers."""
+        self._task.set_name(name)
+
+
+class TrioTask(CurrentTask):
+    """The same of trio, where only scopes cancel."""
+
+    __slots__ = ()
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+        self.is_spoiled = int
+
+    def rename(self, name: str) -> None:
+        self._task.name = name
 
 
 class AsyncioLoop(Loop):
@@ -221,8 +235,7 @@ class AsyncioLoop(Loop):
             self._loop.run_until_complete(fn())
 
     def current_task(self) -> CurrentTask:
-        task: Any = self._asyncio.current_task(self._loop)
-        return CurrentTask(task.set_name, task.cancelling)
+        return CurrentTask(self._asyncio.current_task(self._loop))
 
     def time(self) -> float:
         return float(self._loop.time())
@@ -353,8 +366,7 @@ class TrioLoop(Loop):
         return self._trio.lowlevel.spawn_system_task(fn, name=name, context=copy_context())
 
     def current_task(self) -> CurrentTask:
-        # Only scopes cancel on trio.
-        return CurrentTask(partial(setattr, self._trio.lowlevel.current_task(), "name"), int)
+        return TrioTask(self._trio.lowlevel.current_task())
 
     def _post(self, callback: Callable[[], object]) -> None:
         self._token.run_sync_soon(callback)
