@@ -1,12 +1,15 @@
 """Every error that ajobs raises, in one tree, and who is at fault in each.
 
-This file knows no other part of the library: an error carries text and plain data only.
+This file knows no other part of the library: an error carries text and plain data only. It
+imports nothing, since a worker may load it in whatever moment a stop comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 __all__ = (
     "AjobsError",

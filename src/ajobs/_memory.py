@@ -14,9 +14,9 @@ def oom_kills() -> int | None:
     file = _counter(_ROOT)
     if file is not None:
         with suppress(OSError, ValueError):
-            for line in file.read_text(encoding="ascii").splitlines():
-                name, _, number = line.partition(" ")
-                if name == "oom_kill":
+            for line in file.read_bytes().splitlines():
+                name, _, number = line.partition(b" ")
+                if name == b"oom_kill":
                     return int(number)
 
     return None

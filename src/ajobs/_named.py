@@ -18,12 +18,12 @@ from ._spec import JobSpec
 #: The class of each kind, loaded when the first job of the kind is started: who only runs
 #: tasks does not load what worker processes need.
 _CLASSES = {
-    "task": "task.TaskRunner",
-    "thread": "thread.ThreadRunner",
-    "process": "process.ProcessRunner",
-    "interpreter": "interpreter.InterpreterRunner",
-    "command": "command.CommandRunner",
-    "script": "script.ScriptRunner",
+    "task": ("task", "TaskRunner"),
+    "thread": ("thread", "ThreadRunner"),
+    "process": ("process", "ProcessRunner"),
+    "interpreter": ("interpreter", "InterpreterRunner"),
+    "command": ("command", "CommandRunner"),
+    "script": ("script", "ScriptRunner"),
 }
 
 #: The names that `start` takes for *runner*.
@@ -43,7 +43,7 @@ def make_runner(name: str, loop: Loop) -> Runner:
 
 def load_class(name: str) -> Any:
     """Return the runner class of the kind *name*."""
-    module, _, class_name = _CLASSES[name].partition(".")
+    module, class_name = _CLASSES[name]
     return getattr(import_module(f".runners.{module}", __package__), class_name)
 
 

@@ -469,6 +469,19 @@ async def test_a_stop_while_a_call_is_loaded_is_no_failure() -> None:
         assert (job.state, job.reason) == ("Stopped", None)
 
 
+@pytest.mark.parametrize("module", ["typing", "ajobs._errors"])
+async def test_a_stop_in_the_middle_of_an_import_is_no_failure(module: str) -> None:
+    """To raise it the worker imported what had just been begun to be imported."""
+    async with ajobs.Session(failures="keep") as jobs:
+        job = jobs.start(odd.take, odd.LoadsHalf(module), runner="process")
+        async for line in job.receive("information"):
+            assert line == "loading"
+            break
+
+        await job.stop(grace=0.3)
+        assert (job.state, job.reason) == ("Stopped", None)
+
+
 async def test_an_item_whose_time_is_up_while_it_is_loaded_has_timed_out() -> None:
     """The same of `parallel_foreach`."""
     with pytest.raises(ajobs.ItemTimeout):

@@ -28,6 +28,9 @@ from tests.support import Deaf, forever, nothing, reach, unmeasured, write
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
+#: Bytes that Python takes at once: so much may come in whichever cycle.
+ARENA = 1 << 20
+
 
 def resident() -> int:
     """Return the bytes of memory that this process uses."""
@@ -54,22 +57,27 @@ async def cycle(script: Path | None) -> None:
 
 async def cycles(
     count: int, script: Path, backend: str, *, warm_up: int = 3, stride: int = 1
-) -> float:
-    """Go round *count* times, warmed up; return by how many bytes each has made us grow.
+) -> tuple[float, float]:
+    """Go round *count* times, warmed up.
 
     Kinds that start a process run in each *stride*-th of them.
+
+    Returns:
+        By how many bytes and by how many of Python's blocks each of them has made us grow.
     """
     for _ in range(warm_up):
         await cycle(script)
 
     gc.collect()
-    held, tasks, before = footprint(), live_tasks(backend), resident()
+    held, tasks = footprint(), live_tasks(backend)
+    blocks, size = sys.getallocatedblocks(), resident()
     for number in range(count):
         await cycle(None if number % stride else script)
 
     assert left_since(held) == []
     assert live_tasks(backend) == tasks
-    return (resident() - before) / count
+    gc.collect()
+    return (resident() - size) / count, (sys.getallocatedblocks() - blocks) / count
 
 
 @pytest.fixture
@@ -93,7 +101,9 @@ async def test_cycles_leave_nothing_in_the_long_run(
     anyio_backend: str, script: Path, tally: Counter[str]
 ) -> None:
     """Five hundred of them, whose memory does not grow either once the allocator is warm."""
-    assert await cycles(500, script, anyio_backend, warm_up=150) < 1024
+    size, blocks = await cycles(500, script, anyio_backend, warm_up=150)
+    assert size - ARENA / 500 < 1024
+    assert blocks < 2  # a job that is held takes dozens
     tally[f"cycles of a session with each kind of job on {anyio_backend}"] += 500
 
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 
@@ -82,6 +83,25 @@ class SlowToLoad:
 
     def __reduce__(self) -> Any:
         return load_for_ever, ()
+
+
+class LoadsHalf:
+    """Comes to the middle of the import of a module, and no further."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def __reduce__(self) -> Any:
+        return load_half, (self.module,)
+
+
+def load_half(module: str) -> None:
+    """Let *module* be as it is before its first line, until that fails."""
+    sys.modules[module] = ModuleType(module)
+    try:
+        load_for_ever()
+    finally:
+        del sys.modules[module]
 
 
 def load_for_ever() -> None:

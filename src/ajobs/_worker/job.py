@@ -306,7 +306,11 @@ class FarJob:
             self._outgoing.is_stop_due = self._is_interrupted = True
         elif not self._outgoing.is_over:
             self._is_interrupted = True
-            raise_stop()
+            try:
+                raise_stop()
+            except ImportError:
+                # It came in the middle of the import of what is to be raised.
+                self._outgoing.is_stop_due = True
 
     def _raise_due_stop(self) -> None:
         if _thread.get_ident() == self._main:
