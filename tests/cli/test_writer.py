@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -14,6 +15,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from ajobs._view.screens import is_ready
 from ajobs.cli._terminal import Printer
 from ajobs.cli._writer import Piece, open_writer
 
@@ -64,6 +66,19 @@ async def test_broken_pipe_ends_what_goes_on() -> None:
         reader.close()
         with pytest.raises(BrokenPipeError):
             await work_on()
+
+
+def test_terminal_that_was_stopped() -> None:
+    """After Ctrl-S nothing is drawn, since drawing would wait until Ctrl-Q."""
+    screen, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as file:
+        seen = [is_ready(file)]
+        for action in (termios.TCOOFF, termios.TCOON):
+            termios.tcflow(terminal, action)
+            seen.append(is_ready(file))
+
+    os.close(screen)
+    assert seen == [True, False, True]
 
 
 @pytest.mark.kill
