@@ -100,12 +100,14 @@ class InOrder(Results):
         self._ended: set[int] = set()
 
     def only(self, index: int, value: object) -> None:
-        if index == self._next and not self._ended and not self._early:
+        if index == self._next:
             self.ready.append(value)
             self._next += 1
+            if self._early or self._ended:
+                self._go_on()
         else:
-            self.add(index, value)
-            self.end(index)
+            self._early[index] = [value]
+            self._ended.add(index)
 
     def several(self, first: int, values: Iterable[object]) -> None:
         for index, value in enumerate(values, first):
@@ -118,7 +120,14 @@ class InOrder(Results):
             self._early.setdefault(index, []).append(value)
 
     def end(self, index: int) -> None:
-        self._ended.add(index)
+        if index == self._next:
+            self._next += 1
+            self._go_on()
+        else:
+            self._ended.add(index)
+
+    def _go_on(self) -> None:
+        self.ready.extend(self._early.pop(self._next, ()))
         while self._next in self._ended:
             self._ended.remove(self._next)
             self._next += 1

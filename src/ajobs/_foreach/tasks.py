@@ -114,7 +114,7 @@ class TaskPlace(Place):
     def has_more(self) -> bool:
         # Quick items may be further ahead of the consumer: else workers come and go all the time.
         run = self.run
-        run.widen(min(run.taken / (perf_counter() - self._began) * AHEAD, MOST))
+        run.widen(int(min(run.taken / (perf_counter() - self._began) * AHEAD, MOST)))
         return run.startable() > 0
 
     def stop(self) -> None:
