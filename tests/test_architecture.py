@@ -115,7 +115,6 @@ MAX_LINES = 400
 LONG_FILES: dict[str, str] = {  # path below src/ajobs: why it reads better in one piece
     "_far_items.py": "what one worker does with batches; a second file would slow its start",
     "_loop.py": "what asyncio and trio do differently, side by side",
-    "_foreach/run.py": "the counters of one call and all that may end it",
 }
 
 # Each of these costs more to load than all of ajobs, so it waits for its first use.

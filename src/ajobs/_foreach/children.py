@@ -19,8 +19,9 @@ from .._spec import JobOptions, JobSpec
 from .._state import JobState
 from .failures import KEPT
 from .items import name_of
+from .place import AtWork
 from .results import Results
-from .run import AtWork, Run
+from .run import Run
 
 #: Seconds after the grace of a stop in which a place that can ends an item by force, before
 #: the item counts as stuck.

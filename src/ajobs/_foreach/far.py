@@ -27,9 +27,11 @@ from .._runner import Runner
 from .._spec import JobOptions, JobSpec
 from .far_batch import Batch, late
 from .far_worker import FarWorker
+from .intake import Plan
 from .marks import Marks
+from .place import AtWork, Place
 from .results import Outcome
-from .run import AtWork, Place, Plan, Run
+from .run import Run
 from .sizing import fair_share, next_size
 
 #: Seconds of work in a batch: what it costs to send one is some hundred microseconds.

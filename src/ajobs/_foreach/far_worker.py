@@ -23,7 +23,8 @@ from .._timers import Timer
 from .far_batch import Batch, Lost
 from .items import LEVELS, LOGGER
 from .marks import Marks
-from .run import STOP_GRACE, AtWork, Run
+from .place import AtWork
+from .run import STOP_GRACE, Run
 
 #: Seconds without an item after which a worker is given back to its runner, for others.
 IDLE: Final = 0.1

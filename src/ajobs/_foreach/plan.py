@@ -11,7 +11,9 @@ from .._runner import Runner
 from .._spec import JobSpec
 from ..runners.task import TaskRunner
 from ..runners.thread import ThreadRunner
-from .run import Place, Plan, Run
+from .intake import Plan
+from .place import Place
+from .run import Run
 from .source import check_iterable
 from .tasks import TaskPlace
 from .threads import ThreadPlace

@@ -7,105 +7,32 @@ threads: a `Place` runs the items.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextvars import Context, copy_context
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from .._checks import Kind
 from .._context import JobContext, context_or_none
 from .._errors import ForeachErrors, ForeachTimeout
 from .._loop import Loop
-from .._runner import Runner
 from .._state import Demand, judge
-from .._timers import Timer
 from .failures import Failures, failure_of
+from .intake import Intake, Plan
 from .items import LOGGER
+from .place import Place
 from .results import AsCompleted, InOrder, Outcome, Results
-from .sizing import Pace
-from .source import AsyncSource, Source, SyncSource
+from .source import AsyncSource
 
 #: Seconds for the cleanup of items that are stopped.
 STOP_GRACE: Final = 5.0
 
-#: What `Run.take` returns when no item may start now.
-NOTHING: Final = object()
 
-
-class Plan(NamedTuple):
-    """The checked arguments of a call."""
-
-    iterable: Iterable[Any] | AsyncIterable[Any]
-    fn: Callable[[Any], Any]
-    kind: Kind
-    runner: Runner
-    throttle: float
-    per_second: float | None
-    ordered: bool | None
-    timeout: float
-    item_timeout: float
-    on_error: str
-    buffer: int | None
-
-
-class AtWork(NamedTuple):
-    """An item that runs now.
-
-    Attributes:
-        index: Its place in the input.
-        item: The item itself.
-        seconds: How long it has run, as far as its place knows.
-    """
-
-    index: int  # type: ignore[assignment]  # the field, not the method of tuples
-    item: Any
-    seconds: float
-
-
-class Place(ABC):
-    """Where items run."""
-
-    @property
-    @abstractmethod
-    def is_busy(self) -> bool:
-        """True while anything of it runs that the loop has to wait for."""
-
-    @abstractmethod
-    def wake(self) -> None:
-        """See to it that somebody takes an item, if one may start."""
-
-    def room_given(self) -> None:  # noqa: B027  # most places need not know
-        """Note that there is room for results again."""
-
-    @abstractmethod
-    def at_work(self) -> Iterator[AtWork]:
-        """Iterate over the items that run now."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """End every item; what runs may take the grace for its cleanup."""
-
-    @abstractmethod
-    def hurry(self) -> None:
-        """The grace of the stop is over already: a second one was less patient."""
-
-    @abstractmethod
-    def stop_item(self, index: int, deadline: float) -> None:
-        """End one item, if it runs; it may take until *deadline* for its cleanup."""
-
-
-class Run:
+class Run(Intake):
     """The state of one call.
 
     Attributes:
-        taken: Items taken from the input: the index of the next one.
-        ended: Items of these that have ended.
-        ahead: Items taken, running or with a result that the consumer has not got; the
-            `window` bounds it.
+        ended: Items taken that have ended.
         waiter: Set while the consumer waits for a result.
         is_timed: Somebody wants to know since when each item runs.
         told: Items that were told to end, one by one.
@@ -114,72 +41,37 @@ class Run:
     __slots__ = (
         "_idle",
         "_over",
-        "_pace",
-        "_pace_timer",
         "_room",
-        "ahead",
         "base",
-        "buffer",
         "caller",
         "ended",
         "failures",
-        "is_bounded",
-        "is_held",
         "is_over",
-        "is_stopping",
         "is_timed",
-        "look_ahead",
-        "loop",
-        "place",
-        "plan",
         "ready",
         "results",
-        "source",
         "stop_deadline",
-        "taken",
         "told",
         "waiter",
-        "window",
     )
 
-    place: Place
-
     def __init__(self, plan: Plan, loop: Loop, *, is_streamed: bool) -> None:
-        self.plan = plan
-        self.loop = loop
+        super().__init__(plan, loop, is_streamed=is_streamed)
         self.caller: JobContext | None = context_or_none()
         self.base: Context = copy_context()
         in_order = plan.ordered or (plan.ordered is None and not is_streamed)
         self.results: Results = InOrder() if in_order else AsCompleted()
         self.ready = self.results.ready
-        self.taken = self.ended = self.ahead = 0
-        self.buffer = plan.throttle if plan.buffer is None else plan.buffer
-        self.look_ahead = plan.throttle + self.buffer
-        self.is_bounded = is_streamed
-        self.window = self.look_ahead if is_streamed else math.inf
+        self.ended = 0
         self.waiter: anyio.Event | None = None
         self.is_over = False
         self._over = anyio.Event()
-        self.is_stopping = False
-        self.is_held = False
         self.is_timed = plan.item_timeout < math.inf
         self.told: set[int] = set()
         self.stop_deadline = math.inf
         self._room: anyio.Event | None = None
         self.failures = Failures(plan.on_error)
         self._idle: anyio.Event | None = None
-        self._pace = None if plan.per_second is None else Pace(plan.per_second)
-        self._pace_timer: Timer | None = None
-        self.source = self._open()
-
-    def _open(self) -> Source:
-        iterable = self.plan.iterable
-        if isinstance(iterable, AsyncIterable):
-            return AsyncSource(
-                iterable, self.loop, self._input_room, self._wake_place, self._input_ended
-            )
-
-        return SyncSource(iterable)
 
     def start(self, place: Place) -> None:
         """Begin, with *place* to run the items."""
@@ -193,101 +85,6 @@ class Run:
 
         place.wake()
         self.check_over()
-
-    # What may start
-
-    def startable(self) -> float:
-        """Return how many items may start now, at most; when it is 0, the place is woken later."""
-        if self.ahead >= self.window:
-            self.is_held = True
-            return 0
-
-        if self._pace is not None:
-            return 0 if self._pace_timer else min(1, self.source.at_hand)
-
-        return min(self.window - self.ahead, self.source.at_hand)
-
-    def take(self) -> Any:
-        """Return the next item, whose index is `taken` - 1 then, or `NOTHING`."""
-        if self.ahead >= self.window:
-            self.is_held = True
-            return NOTHING
-
-        try:
-            if self._pace is not None and not self._is_due(self._pace):
-                return NOTHING
-
-            item = self.source.pull()
-        except StopIteration:
-            self._pulled_nothing()
-            return NOTHING
-        except BaseException as exc:  # noqa: BLE001  # the input's own, for the consumer
-            self.input_failed(exc)
-            return NOTHING
-
-        self.taken += 1
-        self.ahead += 1
-        return item
-
-    def take_many(self, items: deque[Any], count: int) -> None:
-        """Append up to *count* items that may start now; the first has the index `taken`."""
-        room = self.window - self.ahead
-        if room <= 0:
-            self.is_held = True
-            return
-
-        failure: BaseException | None = None
-        try:
-            if self._pace is not None and not self._is_due(self._pace):
-                return
-
-            self.source.pull_many(items, int(min(count, room)))
-        except StopIteration:
-            self._pulled_nothing()
-        except BaseException as exc:  # noqa: BLE001  # as in `take`
-            failure = exc
-
-        self.taken += len(items)
-        self.ahead += len(items)
-        if failure is not None:
-            self.input_failed(failure)
-
-    def widen(self, buffer: float) -> None:
-        """Let the items be *buffer* ahead of the consumer, if the caller left that to us."""
-        if self.plan.buffer is None and buffer > self.buffer:
-            self.buffer = buffer
-            self.look_ahead = self.plan.throttle + buffer
-            if self.is_bounded and not self.is_stopping:
-                self.window = self.look_ahead
-
-    def _is_due(self, pace: Pace) -> bool:
-        # A look ahead, lest the end of the input is only seen when the next item would start.
-        self.source.peek()
-        if self._pace_timer is not None:
-            return False
-
-        now = self.loop.time()
-        if now < pace.due:
-            self._pace_timer = self.loop.call_at(pace.due, self._pace_allows)
-            return False
-
-        pace.started(now)
-        return True
-
-    def _pace_allows(self) -> None:
-        self._pace_timer = None
-        self.place.wake()
-
-    def _pulled_nothing(self) -> None:
-        if isinstance(self.source, SyncSource):
-            self.source.is_dry = True
-
-    def _input_room(self) -> float:
-        waiting = self.source.waiting
-        return min(self.window - self.ahead, self.look_ahead) - waiting
-
-    def _wake_place(self) -> None:
-        self.place.wake()
 
     def _input_ended(self, error: BaseException | None) -> None:
         if error is not None:

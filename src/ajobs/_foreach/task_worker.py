@@ -22,10 +22,11 @@ from .._context import WRITTEN, enter_context
 from .._drive import drive
 from .._errors import ItemTimeout, OutputLimitExceeded
 from .._state import Demand, judge
+from .intake import NOTHING
 from .isolation import CAN_TELL, variables_of
 from .items import ItemContext
 from .results import Outcome
-from .run import NOTHING, STOP_GRACE, Run
+from .run import STOP_GRACE, Run
 
 #: Seconds that a worker may go on without a look at what else the loop has to do.
 TURN: Final = 0.005

@@ -16,7 +16,8 @@ from anyio.lowlevel import cancel_shielded_checkpoint
 
 from .items import LOGGER, name_of
 from .limits import ItemLimits
-from .run import AtWork, Place, Run
+from .place import AtWork, Place
+from .run import Run
 from .task_worker import TaskWorker
 
 #: Up to so many, workers are started one by one: a client that opens as many connections as are

@@ -22,7 +22,8 @@ from .._errors import ItemTimeout, JobStuck
 from .._timers import Timer
 from ..runners.thread import ThreadRunner
 from .items import LOGGER, name_of
-from .run import STOP_GRACE, AtWork, Place, Run
+from .place import AtWork, Place
+from .run import STOP_GRACE, Run
 from .sizing import fair_share, next_size
 from .thread_worker import END, REPORTED, Batch, Exchange, Failed, ThreadWorker
 
