@@ -116,6 +116,23 @@ def seconds(value: float | None, name: str, *, zero: bool = True) -> float:
     return number
 
 
+def rate(value: float | None, name: str) -> float | None:
+    """Return how often something may happen in a second; None means: no limit.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is not above 0, infinite, or NaN.
+    """
+    if value is None:
+        return None
+
+    number = _number(value, name, "a number above 0, or None for no limit")
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be a number above 0, not {value!r}")
+
+    return number
+
+
 def limit(value: float, name: str) -> float:
     """Return a number of things at once: a whole number from 1, or infinity.
 

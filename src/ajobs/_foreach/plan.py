@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, NamedTuple
 
-from .._checks import Kind, count, kind_of, limit, one_of, seconds
+from .._checks import Kind, count, kind_of, limit, one_of, rate, seconds
 from .._runner import Runner
 from .._spec import JobSpec
 from ..runners.task import TaskRunner
@@ -66,16 +65,13 @@ def call_of(
     if ordered is not None and not isinstance(ordered, bool):
         raise TypeError(f"ordered must be True, False or None, not {ordered!r:.80}")
 
-    if max_per_second is not None and not 0 < seconds(max_per_second, "max_per_second") < math.inf:
-        raise ValueError(f"max_per_second must be more than 0, not {max_per_second!r}")
-
     plan = Plan(
         iterable=iterable,
         fn=fn,
         kind=kind,
         runner=_runner_for(fn, kind, runner),
         throttle=limit(throttle, "throttle"),
-        per_second=max_per_second,
+        per_second=rate(max_per_second, "max_per_second"),
         ordered=ordered,
         timeout=seconds(timeout, "timeout"),
         item_timeout=seconds(item_timeout, "item_timeout", zero=False),
