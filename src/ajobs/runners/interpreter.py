@@ -50,6 +50,9 @@ class InterpreterRunner(PooledRunner):
 
     A function that never ends is left behind, as in a thread. If threads of its own run there
     too, Python 3.13 aborts the program at its very end: run such code in processes.
+
+    Python 3.13.0 frees little of an interpreter that has ended: 2 to 6 MB stay, by what was
+    imported there (3.14: 0.3 MB at most), so let them live long.
     """
 
     kind = "interpreter"
