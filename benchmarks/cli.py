@@ -64,8 +64,18 @@ def start_up() -> list[Contest]:
         ),
     }
     peers: dict[str, Measure] = {"python -c pass": partial(whole, PASS)}
+    aims = {"ajobs --help": 12.5, "ajobs foreach echo ::: a, first result": 25.0}
     return [
-        Contest(work, 1, measure, peers, scale=1e3, unit="ms") for work, measure in ours.items()
+        Contest(
+            work,
+            1,
+            measure,
+            peers,
+            {"python -c pass": aims[work]} if work in aims else {},
+            scale=1e3,
+            unit="ms",
+        )
+        for work, measure in ours.items()
     ]
 
 
