@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -413,6 +414,34 @@ def test_a_thread_hears_of_it_when_all_tasks_are_cancelled(
 
     asyncio.run(main())
     assert left_since(before) == []
+
+
+async def test_a_runner_goes_on_if_the_wait_for_its_end_fails() -> None:
+    """It closed, and all jobs in it failed."""
+    made: list[OnceFailing] = []
+
+    class OnceFailing:
+        """An event; the first wait for the second one fails."""
+
+        def __init__(self) -> None:
+            made.append(self)
+            self.fails = len(made) == 2
+            event = self._event = anyio.Event()
+            self.set, self.is_set = event.set, event.is_set
+
+        async def wait(self) -> None:
+            """Wait for it."""
+            if self.fails:
+                self.fails = False
+                raise MemoryError
+
+            await self._event.wait()
+
+    with patch("ajobs._named.anyio", SimpleNamespace(Event=OnceFailing)):
+        async with ajobs.Session() as jobs:
+            assert await jobs.start(far.add, 1, 2, runner="process") == 3
+
+    assert not made[1].fails
 
 
 async def test_a_pool_that_cannot_watch_its_idle_places_goes_on() -> None:
