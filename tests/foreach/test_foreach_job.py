@@ -55,8 +55,8 @@ async def test_child_is_stopped_alone(place: Place) -> None:
 
 async def test_child_in_a_process() -> None:
     """It is stopped with its worker, which nobody else was in; the others go on."""
-    async with ajobs.Session() as jobs:
-        job = jobs.start_foreach([3600, 0, 0, 0], time.sleep, runner="process", throttle=2)
+    async with ajobs.ProcessRunner(max_workers=2) as runner, ajobs.Session() as jobs:
+        job = jobs.start_foreach([3600, 0, 0, 0], time.sleep, runner=runner, throttle=2)
         async for _ in job.receive():
             if job.counts.ended == 3:
                 break
