@@ -38,6 +38,10 @@ async def paint(text):
 def fail(text):
     raise ValueError(text)
 
+def count(limit):
+    for number in range(int(limit)):
+        print(number)
+
 value = 1
 """
 
@@ -153,6 +157,26 @@ def test_standard_input() -> None:
     ended = subprocess.run(argv, input=given, stdout=subprocess.PIPE, timeout=30, check=True)
 
     assert ended.stdout.removesuffix(b"\n") == given[:900_000].removesuffix(b"\n")
+
+
+def test_every_line_that_a_worker_prints(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not the newest thousand only, which are what a job keeps of them."""
+    assert main(["run", "--runner", "process", "work_of_run:count", "5000"]) == 0
+    assert capsys.readouterr().out.split() == [str(number) for number in range(5000)]
+
+
+@pytest.mark.parametrize("runner", ["thread", "process"])
+def test_nobody_reads_what_it_prints(place: Path, runner: str) -> None:
+    """It ends quietly as other programs do, also if the function itself meets the broken pipe."""
+    argv = [sys.executable, "-m", "ajobs", "run", "--runner", runner, "work_of_run:count", "99999"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+    assert process.returncode == 141
 
 
 @pytest.mark.kill

@@ -5,8 +5,9 @@ from __future__ import annotations
 import select
 import sys
 from enum import IntEnum
+from typing import TextIO
 
-__all__ = ("Problem", "Status", "died_of", "is_taken", "say")
+__all__ = ("Problem", "Status", "died_of", "is_read", "is_taken", "say")
 
 #: Seconds that whoever reads stderr has, so that our last word finds room.
 _SECONDS = 0.1
@@ -50,11 +51,22 @@ def say(message: str) -> None:
 
 def is_taken(seconds: float = 0.0) -> bool:
     """Tell whether stderr takes a line within *seconds*, so that writing it waits for nobody."""
+    return _room(sys.stderr, seconds) != 0
+
+
+def is_read(file: TextIO) -> bool:
+    """Tell whether anybody is left who could read what is written to *file*."""
+    room = _room(file)
+    return room is None or not room & select.POLLERR
+
+
+def _room(file: TextIO, seconds: float = 0.0) -> int | None:
+    """Return what poll(2) says within *seconds* of writing to *file*; None where it cannot tell."""
     try:
-        fd = sys.stderr.fileno()
+        fd = file.fileno()
         poll = select.poll()
     except (OSError, ValueError, AttributeError):  # no file of the system is behind it, or Windows
-        return True
+        return None
 
     poll.register(fd, select.POLLOUT)
-    return bool(poll.poll(seconds * 1000))
+    return sum(events for _, events in poll.poll(seconds * 1000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -14,7 +15,7 @@ from anyio import CancelScope
 
 from .. import Job, JobStuck, JobTimeout, Record, Session, Stream, WorkerDied, show_progress
 from ._bars import check_word
-from ._ends import Problem, Status, died_of
+from ._ends import Problem, Status, died_of, is_read
 from ._input import chunks
 from ._options import SECONDS, WORDS, backend_option, runner_option
 from ._signals import run_until_signal
@@ -182,12 +183,15 @@ class Course:
         with scope:
             async with AsyncExitStack() as bars:
                 has_bars = False
-                async for record in job.receive("all", errors="ignore"):
+                # Followed, since of what a worker prints a job keeps the newest lines only; and
+                # taken once it is written, so that the job waits for whoever reads.
+                async for record in job.follow():
                     if record.stream is Stream.PROGRESS and not has_bars:
                         has_bars = True
                         await bars.enter_async_context(show_progress(job))
 
                     await writer.write(self._printers.of(record))
+                    job.receive_nowait(record.stream, limit=1)
 
 
 def start(jobs: Session, target: Target) -> Job[Any]:
@@ -224,7 +228,11 @@ def start(jobs: Session, target: Target) -> Job[Any]:
 
 
 def ending(job: Job[Any]) -> tuple[int, str]:
-    """Return the exit status for a job that has finished, and what to say of it."""
+    """Return the exit status for a job that has finished, and what to say of it.
+
+    Raises:
+        BrokenPipeError: It has printed although nobody reads.
+    """
     reason = job.reason
     match reason:
         case None:
@@ -232,6 +240,8 @@ def ending(job: Job[Any]) -> tuple[int, str]:
             return (died_of(-code) if code < 0 else code), ""
         case JobTimeout():
             return Status.TIMEOUT, f"ajobs run: {reason}; --timeout sets the limit\n"
+        case BrokenPipeError() if not is_read(sys.stdout):
+            raise reason  # a thread prints to our own stdout, so this is no failure of its own
         case WorkerDied(returncode=int(code)) if code < 0:
             return died_of(-code), f"ajobs run: {reason}\n"
         case FileNotFoundError() | PermissionError() if job.kind == "command":

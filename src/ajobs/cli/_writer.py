@@ -149,7 +149,7 @@ async def open_writer() -> AsyncGenerator[Writer, None]:
             with writer.last_moment() as last:
                 await writer.finish()
 
-            if last.cancelled_caught:
+            if last.cancelled_caught and writer.failure is None:
                 say("nobody reads what is printed; the rest of it is lost")
 
             raise
