@@ -762,9 +762,9 @@ def fork_in_a_job():
 with ajobs.blocking.Session(backend={backend!r}) as jobs:
     jobs.start(fork_in_a_job).result()
     child = os.fork()
-    use(jobs)
     if child:
         os.waitpid(child, 0)
+    use(jobs)
 print("end", flush=True)
 """
     lines = printed_by(program).stdout.splitlines()

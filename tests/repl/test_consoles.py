@@ -32,12 +32,16 @@ class Console(NamedTuple):
 
 PLAIN = re.escape(">>> ")
 
-#: A job that tells when somebody waits for *job*.
+#: A job in a thread that tells when somebody waits for *job*, and the loop has come to rest.
 TELL = """
-async def tell(job):
+def tell(job):
+    import time
     while not job.is_watched:
-        await anyio.sleep(0.01)
-    print("somebody", "waits")
+        time.sleep(0.01)
+    time.sleep(0.1)
+    print("somebody", "waits", flush=True)
+    while not job.is_finished:
+        time.sleep(0.01)
 """
 CONSOLES = {
     "asyncio": Console(["asyncio"], PLAIN),
