@@ -181,7 +181,7 @@ async def storm(kills: int, seed: int) -> None:
         one = Storm(runner, jobs, seed)
         tasks.start_soon(one.note_final_states)
         await one.run(kills)
-        with anyio.fail_after(20):
+        with anyio.fail_after(1):
             after = [jobs.start(far.wait_for_stop, runner=runner) for _ in range(WORKERS)]
             for job in after:
                 await first_output(job)

@@ -253,7 +253,7 @@ class TestWorker:
             assert runner.workers == 1
 
     async def test_the_pool_fills_up_again(self, anyio_backend: str) -> None:
-        """It soon has as many workers as before."""
+        """Within a second it has as many workers as before."""
         async with ProcessRunner(4) as runner, ajobs.Session(failures="keep") as jobs:
             running = [jobs.start(far.wait_for_stop, runner=runner) for _ in range(4)]
             for job in running:
@@ -261,7 +261,7 @@ class TestWorker:
 
             assert runner.workers == 4
             await jobs.stop(running)
-            with anyio.fail_after(20):
+            with anyio.fail_after(1):
                 while runner.workers < 4:  # noqa: ASYNC110  # nobody is told
                     await anyio.sleep(0.01)
 
@@ -352,7 +352,7 @@ MEMBERS = 8
 
 
 def kill_a_parent(backend: str, fork: str = "") -> list[int]:
-    """Start a program with jobs of all sorts, kill it, and return who outlives it by 5 s."""
+    """Start a program with jobs of all sorts, kill it, and return who outlives it by 2 s."""
     code = PARENT.format(root=str(ROOT), backend=backend, fork=fork)
     with subprocess.Popen(
         [sys.executable, "-c", code],
@@ -370,7 +370,7 @@ def kill_a_parent(backend: str, fork: str = "") -> list[int]:
         finally:
             parent.kill()
 
-    left = gone_within(5, pids)
+    left = gone_within(2, pids)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
 
@@ -430,7 +430,7 @@ def test_D16_the_parent_dies_as_it_starts_a_command(is_warm: bool) -> None:
     )
 
     assert result.returncode == -signal.SIGKILL
-    left = gone_within(5, [int(result.stdout)])
+    left = gone_within(2, [int(result.stdout)])
     for pid in left:
         os.killpg(pid, signal.SIGKILL)
 

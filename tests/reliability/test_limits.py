@@ -287,14 +287,14 @@ async def leave_wedged(grace: float) -> float:
         took = time.perf_counter() - begun
         assert thread.state == "Stopping"
 
-    assert gone_within(5, pids) == []
+    assert gone_within(1, pids) == []
     return took
 
 
 async def test_a_session_is_left_in_time(tally: Counter[str]) -> None:
-    """Whatever its jobs do, which would take 20 seconds and more."""
+    """Whatever its jobs do: the grace, and a second at most."""
     with pytest.warns(RuntimeWarning, match="left .* behind"):
-        assert await leave_wedged(0.1) < 10
+        assert await leave_wedged(0.1) < 1.1 + 1
 
     tally["sessions with everything wedged left in time"] += 1
 
