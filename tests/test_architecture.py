@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_timers",
         "_wakeup",
         "_wire",
+        "_writable",
     ),
     ("_loop",),
     # rules, the promise of a runner, what job code may call; a child process and its link

@@ -15,7 +15,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from ajobs._view.screens import is_ready
+from ajobs._writable import is_writable
 from ajobs.cli._terminal import Printer
 from ajobs.cli._writer import Piece, open_writer
 
@@ -72,10 +72,10 @@ def test_terminal_that_was_stopped() -> None:
     """After Ctrl-S nothing is drawn, since drawing would wait until Ctrl-Q."""
     screen, terminal = os.openpty()
     with os.fdopen(terminal, "w") as file:
-        seen = [is_ready(file)]
+        seen = [is_writable(file)]
         for action in (termios.TCOOFF, termios.TCOON):
             termios.tcflow(terminal, action)
-            seen.append(is_ready(file))
+            seen.append(is_writable(file))
 
     os.close(screen)
     assert seen == [True, False, True]

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import IO, Any, Protocol, TextIO, TypeAlias
+from typing import Any, Protocol, TextIO, TypeAlias
 
+from .._writable import is_writable
 from .estimate import Estimates
 from .lines import Bars, LeftOf, Table, bars, table
 from .plain import PlainLines
@@ -162,7 +162,7 @@ class Terminal:
         """Draw what has changed."""
         width, height = self._console.size
         seen = self._picture.look(jobs, now, max(min(MOST_ROWS, height - 5), 1))
-        if (seen, width) != (self._seen, self._width) and is_ready(self._console.file):
+        if (seen, width) != (self._seen, self._width) and is_writable(self._console.file):
             self._seen, self._width = seen, width
             with suppress(*GONE):
                 self._live.update(self._picture.by_rich(seen, width), refresh=True)
@@ -272,16 +272,6 @@ def wanted_word() -> str:
         raise ValueError(f"{VARIABLE} is {wanted!r}; it can be {', '.join(WORDS)}")
 
     return wanted
-
-
-def is_ready(file: IO[str]) -> bool:
-    """Tell whether a terminal takes what is written: after Ctrl-S, writing would wait."""
-    with suppress(*GONE, AttributeError):
-        poll = select.poll()  # not on Windows
-        poll.register(file.fileno(), select.POLLOUT)
-        return bool(poll.poll(0))
-
-    return True
 
 
 def open_screen(picture: Picture) -> Screen:

@@ -14,8 +14,9 @@ import rich_click as click
 from anyio import CancelScope
 
 from .. import Job, JobStuck, JobTimeout, Record, Session, Stream, WorkerDied, show_progress
+from .._writable import is_read
 from ._bars import check_word
-from ._ends import Problem, Status, died_of, is_read
+from ._ends import Problem, Status, died_of
 from ._input import chunks
 from ._options import SECONDS, WORDS, backend_option, runner_option
 from ._signals import run_until_signal

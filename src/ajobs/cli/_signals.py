@@ -18,7 +18,8 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
-from ._ends import died_of, is_taken, say
+from .._writable import is_writable
+from ._ends import died_of, say
 
 __all__ = ("run_until_signal",)
 
@@ -114,7 +115,7 @@ async def _watch(
 
 def _die_of(number: signal.Signals) -> None:
     """End at once; what was left is ended by those who watch for the death of this process."""
-    if sys.stderr is not sys.__stderr__ and is_taken():
+    if sys.stderr is not sys.__stderr__ and is_writable(sys.stderr):
         # Live bars stand in for it: give the terminal its cursor back, in a new line.
         os.write(2, b"\x1b[?25h\n")
 
