@@ -390,8 +390,9 @@ async def test_functions_that_never_wait_do_not_starve_the_loop() -> None:
     assert turns >= 5
 
 
-async def test_one_task_serves_items_that_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """117: workers are used again; no more are made than items wait at once."""
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The workers that are made in this test."""
     made: list[object] = []
     init = TaskWorker.__init__
 
@@ -400,6 +401,11 @@ async def test_one_task_serves_items_that_do_not_wait(monkeypatch: pytest.Monkey
         init(self, place)
 
     monkeypatch.setattr(TaskWorker, "__init__", count)
+    return made
+
+
+async def test_one_task_serves_items_that_do_not_wait(made: list[object]) -> None:
+    """117: workers are used again; no more are made than items wait at once."""
 
     async def quick(number: int) -> int:
         return number
@@ -706,16 +712,10 @@ async def test_items_that_wait_all_begin() -> None:
         gates.open(*range(1000))
 
 
-async def test_quick_items_of_a_stream_need_few_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_quick_items_of_a_stream_need_few_workers(
+    made: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A worker does not end each time when it is ahead of a consumer that keeps up."""
-    made: list[object] = []
-    init = TaskWorker.__init__
-
-    def count(self: Any, place: Any) -> None:
-        made.append(self)
-        init(self, place)
-
-    monkeypatch.setattr(TaskWorker, "__init__", count)
     monkeypatch.setattr(tasks, "AHEAD", 1e6)
 
     async def quick(number: int) -> int:

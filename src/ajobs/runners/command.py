@@ -88,11 +88,14 @@ class Command:
         self.__module__ = "builtins"
 
     def _checked_stdin(self, stdin: object) -> bytes | None:
+        if stdin is None:
+            return None
+
         if isinstance(stdin, str):
             return self.encoded(stdin)
 
-        if stdin is None or isinstance(stdin, bytes | bytearray | memoryview):
-            return None if stdin is None else bytes(stdin)
+        if isinstance(stdin, bytes | bytearray | memoryview):
+            return bytes(stdin)
 
         raise TypeError(
             f"stdin must be text or bytes, not {stdin!r:.80}: for several items there is input"

@@ -118,6 +118,11 @@ class _Course:
         return self.failed + self.succeeded
 
     @property
+    def seconds(self) -> float:
+        """How long it has taken by now."""
+        return perf_counter() - self._begin
+
+    @property
     def status(self) -> int:
         """The exit status."""
         return Status.FAILURE if self.failed else Status.SUCCESS
@@ -128,7 +133,7 @@ class _Course:
             total = self._plan.total
             words = [f"{self.failed:,} failed"] if self.failed else []
             if total is None:
-                words.append(f"{self.done / (perf_counter() - self._begin):,.1f} a second")
+                words.append(f"{self.done / self.seconds:,.1f} a second")
 
             write_progress("", ", ".join(words), completed=self.done, total=total)
             with anyio.move_on_after(_TELL_SECONDS):
@@ -157,14 +162,13 @@ async def carry_out(plan: Plan) -> int:
 async def carry_out_with_bar(plan: Plan) -> int:
     """Do the same beside a job that tells how far it is."""
     check_word()
-    begin = perf_counter()
     ahead = Ahead(plan.source)
     plan = replace(plan, source=ahead)
     async with open_writer() as writer:
         course = _Course(plan, writer)
         await _work_with_bar(plan, course, ahead)
         if not course.failed:
-            await course.say(f"{course.done:,} done in {perf_counter() - begin:,.1f} s")
+            await course.say(f"{course.done:,} done in {course.seconds:,.1f} s")
 
         await _summarize(plan, course)
 
