@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from ajobs._context import check_stop, cleanup, stop_requested, write_output
 from ajobs._errors import ForeachTimeout, ItemTimeout, OutputLimitExceeded
-from ajobs._foreach import parallel_foreach, tasks
+from ajobs._foreach import parallel_foreach, task_worker, tasks
 from ajobs._foreach.task_worker import TaskWorker
 from tests.foreach.conftest import collect
 
@@ -388,6 +388,30 @@ async def test_functions_that_never_wait_do_not_starve_the_loop() -> None:
         is_over = True
 
     assert turns >= 5
+
+
+async def test_no_item_begins_after_a_stop_that_came_between_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker that lets others have their turn looks, before it takes another item."""
+    monkeypatch.setattr(task_worker, "TURN", 0.0)
+    begun = anyio.Event()
+    late: list[int] = []
+
+    async def quick(number: int) -> None:
+        begun.set()
+        if stop_requested():
+            late.append(number)
+
+    async def run() -> None:
+        await parallel_foreach(range(1 << 40), quick)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        await begun.wait()
+        group.cancel_scope.cancel()
+
+    assert late == []
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from .._checks import Kind
@@ -20,7 +22,7 @@ from .place import Place
 from .sizing import Pace
 from .source import AsyncSource, Source, SyncSource
 
-#: What `Intake.take` returns when no item may start now.
+#: Instead of an item, when none may start now.
 NOTHING: Final = object()
 
 
@@ -51,6 +53,7 @@ class Intake(ABC):
     """
 
     __slots__ = (
+        "_apart",
         "_pace",
         "_pace_timer",
         "ahead",
@@ -81,6 +84,7 @@ class Intake(ABC):
         self.is_stopping = False
         self._pace = None if plan.per_second is None else Pace(plan.per_second)
         self._pace_timer: Timer | None = None
+        self._apart = copy_context()
         self.source = self._open()
 
     def _open(self) -> Source:
@@ -111,8 +115,24 @@ class Intake(ABC):
 
         return min(self.window - self.ahead, self.source.at_hand)
 
-    def take(self) -> Any:
-        """Return the next item, whose index is `taken` - 1 then, or `NOTHING`."""
+    def items(self) -> Iterator[tuple[int, Any]]:
+        """Return an iterator over the items that may start, until none may for now.
+
+        Each comes with its index. Whoever takes it sets `taken` to what follows that.
+        """
+        source = self.source
+        if source.numbered is None or self.is_bounded or self._pace is not None:
+            return self._items()
+
+        return iter(()) if self.is_stopping else source.numbered
+
+    def _items(self) -> Iterator[tuple[int, Any]]:
+        # An item's worker must not see what the input sets, nor the input what items set.
+        take = self._take if self.source.is_inert else partial(self._apart.run, self._take)
+        while (item := take()) is not NOTHING:
+            yield self.taken, item
+
+    def _take(self) -> Any:
         if self.ahead >= self.window:
             self.is_held = True
             return NOTHING
@@ -129,7 +149,6 @@ class Intake(ABC):
             self.input_failed(exc)
             return NOTHING
 
-        self.taken += 1
         self.ahead += 1
         return item
 

@@ -91,23 +91,23 @@ class InOrder(Results):
     How much waits is not bounded here: whoever takes items from the input does that.
     """
 
-    __slots__ = ("_early", "_ended", "_next")
+    __slots__ = ("_early", "_ended", "_next", "_only")
 
     def __init__(self) -> None:
         super().__init__()
         self._next = 0
         self._early: dict[int, list[Any]] = {}
         self._ended: set[int] = set()
+        self._only: dict[int, object] = {}
 
     def only(self, index: int, value: object) -> None:
         if index == self._next:
             self.ready.append(value)
             self._next += 1
-            if self._early or self._ended:
+            if self._only or self._early or self._ended:
                 self._go_on()
         else:
-            self._early[index] = [value]
-            self._ended.add(index)
+            self._only[index] = value
 
     def several(self, first: int, values: Iterable[object]) -> None:
         for index, value in enumerate(values, first):
@@ -127,11 +127,17 @@ class InOrder(Results):
             self._ended.add(index)
 
     def _go_on(self) -> None:
-        self.ready.extend(self._early.pop(self._next, ()))
-        while self._next in self._ended:
-            self._ended.remove(self._next)
+        while True:
+            if self._next in self._only:
+                self.ready.append(self._only.pop(self._next))
+            else:
+                self.ready.extend(self._early.pop(self._next, ()))
+                if self._next not in self._ended:
+                    return
+
+                self._ended.remove(self._next)
+
             self._next += 1
-            self.ready.extend(self._early.pop(self._next, ()))
 
     def is_next(self, index: int) -> bool:
         return index == self._next

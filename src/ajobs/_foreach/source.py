@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
-from itertools import islice
+from itertools import chain, islice
 from time import perf_counter
 from typing import Any, Final
 
@@ -29,6 +29,11 @@ MOST_AHEAD: Final = 1000
 
 #: Seconds after which a batch of items is cut short because the input is slow.
 SLOW_INPUT: Final = 0.001
+
+#: Iterators that neither run code of the caller's nor raise.
+PLAIN: Final = frozenset(
+    {type(iter([])), type(iter(())), type(iter(range(0))), type(iter(range(1 << 64)))}
+)
 
 
 def check_iterable(iterable: object) -> None:
@@ -67,11 +72,16 @@ class Source(ABC):
         pull: Returns the next item; raises `StopIteration` when there is none now, and
             whatever the input raised.
         is_dry: True once the input has ended, or was closed.
+        is_inert: True where to pull runs no code of the caller's.
+        numbered: The items with their indices, to be had at no cost; used instead of `pull`,
+            or not at all. None where there is no such thing.
         size: How many items there are in all; infinity when the input does not say.
     """
 
     pull: Callable[[], Any]
     is_dry: bool = False
+    is_inert: bool = False
+    numbered: Iterator[tuple[int, Any]] | None = None
 
     def __init__(self, iterable: Iterable[Any] | AsyncIterable[Any]) -> None:
         self.size: float = len(iterable) if isinstance(iterable, Sized) else math.inf
@@ -156,6 +166,14 @@ class SyncSource(Source):
     def start(self) -> None:
         self._iterator = iter(self._iterable)
         self.pull = self._iterator.__next__
+        if type(self._iterator) in PLAIN:
+            self.is_inert = True
+            self.numbered = chain(enumerate(self._iterator), self._ended())
+
+    def _ended(self) -> Iterator[Any]:
+        """Give nothing, but note that what came before has ended."""
+        self.is_dry = True
+        yield from ()
 
     def peek(self) -> None:
         if not self._peeked:
@@ -168,6 +186,7 @@ class SyncSource(Source):
 
     def close(self) -> None:
         self.is_dry = True
+        self.numbered = None
         self._peeked.clear()
         iterator, self._iterator = self._iterator, iter(())
         if inspect.isgenerator(iterator):
@@ -187,6 +206,8 @@ class AsyncSource(Source):
         on_item: Called when an item is there to be pulled.
         on_end: Called when the input has ended and is closed, with what it raised.
     """
+
+    is_inert = True
 
     def __init__(
         self,

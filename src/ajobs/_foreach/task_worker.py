@@ -7,7 +7,7 @@ there are, nor when one is started.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Generator
 from contextlib import aclosing, contextmanager
 from contextvars import copy_context
 from gc import get_referents
@@ -22,7 +22,6 @@ from .._context import WRITTEN, enter_context
 from .._drive import drive
 from .._errors import ItemTimeout, OutputLimitExceeded
 from .._state import Demand, judge
-from .intake import NOTHING
 from .isolation import CAN_TELL, variables_of
 from .items import ItemContext
 from .results import Outcome
@@ -39,14 +38,9 @@ BURST: Final = 64
 
 
 class TaskOwner(Protocol):
-    """The place of the workers, as one of them sees it.
-
-    Attributes:
-        take: `Run.take`, for callers in whose context an item may have set something.
-    """
+    """The place of the workers, as one of them sees it."""
 
     run: Run
-    take: Callable[[], Any]
 
     def grow(self) -> None:
         """Send for more workers: they come when all those that there are wait, if they do."""
@@ -100,7 +94,6 @@ class TaskWorker(ItemContext):
         run = self._run
         place = self._place
         fn = self._fn
-        take = place.take
         only = run.results.only
         outcomes = run.plan.on_error == "return"
         is_timed = run.is_timed
@@ -111,9 +104,10 @@ class TaskWorker(ItemContext):
         burst, look_at, turn_end = 0, 1, 0.0
         is_new = True
 
-        while (item := take()) is not NOTHING:
+        for index, item in run.items():
+            run.taken = index + 1
+            self.index = index
             self.item = item
-            index = self.index = run.taken - 1
             if is_timed:
                 self.started = run.loop.time()
 
@@ -154,6 +148,8 @@ class TaskWorker(ItemContext):
                     self.index = -1
                     await place.rest()
                     burst, look_at = 0, 1
+                    if run.is_stopping:
+                        break
 
         self.is_done = not place.has_more()
 

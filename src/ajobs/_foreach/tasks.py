@@ -7,10 +7,9 @@ wait, one task serves thousands of items.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 from anyio.lowlevel import cancel_shielded_checkpoint
 
@@ -43,8 +42,6 @@ class TaskPlace(Place):
         self.limits: ItemLimits | None = None
         if run.plan.item_timeout < math.inf:
             self.limits = ItemLimits(run, self.workers)
-
-        self.take: Callable[[], Any] = partial(run.base.copy().run, run.take)
 
         #: Workers that let the loop have its turn, between two items.
         self.resting = 0
