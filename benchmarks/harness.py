@@ -1,8 +1,8 @@
 """How the benchmarks measure: interleaved rounds, medians of ratios, one table.
 
 On a shared machine the same code runs up to twice as fast from one minute to the next. So
-ours and a peer's always run one right after the other, and what counts is the median of
-their ratios, not a time.
+all run within the same seconds, in an order that is drawn anew for each round: each leaves the
+memory to the next in another state. What counts is the median of their ratios, not a time.
 """
 
 from __future__ import annotations
@@ -10,12 +10,18 @@ from __future__ import annotations
 import gc
 import importlib.metadata
 import platform
+import random
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 #: Runs one case once and returns its cost: seconds, or bytes.
 Measure = Callable[[], float]
+
+#: What each round cost, by who took part, `OURS` among them.
+Costs = dict[str, list[float]]
+
+OURS = "ajobs"
 
 
 @dataclass(frozen=True)
@@ -79,26 +85,35 @@ class Contest:
 
     def run(self, rounds: int) -> list[Row]:
         """Let everybody run *rounds* times, after one round to warm up."""
-        costs: dict[str, list[float]] = {"": [], **{name: [] for name in self.peers}}
+        return self.rows(self.costs(rounds))
+
+    def costs(self, rounds: int) -> Costs:
+        """Return what each round cost, after one round to warm up."""
+        everybody = [(OURS, self.ours), *self.peers.items()]
+        costs: Costs = {name: [] for name, _ in everybody}
         for number in range(rounds + 1):
-            for name, measure in [("", self.ours), *self.peers.items()]:
+            for name, measure in random.sample(everybody, len(everybody)):
                 gc.collect()
                 cost = measure() * self.scale / self.pieces
                 if number:
                     costs[name].append(cost)
 
-        ours = costs.pop("")
+        return costs
+
+    def rows(self, costs: Costs) -> list[Row]:
+        """Return the lines of the table that *costs* make."""
+        ours = costs[OURS]
         return [
             Row(
                 self.work,
                 statistics.median(ours),
                 name,
-                statistics.median(theirs),
-                statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
+                statistics.median(costs[name]),
+                statistics.median(a / b for a, b in zip(ours, costs[name], strict=True)),
                 self.aims.get(name),
                 self.unit,
             )
-            for name, theirs in costs.items()
+            for name in self.peers
         ]
 
 
