@@ -86,8 +86,9 @@ def test_sweep(name: str, loop: str, seed: int, tally: Counter[str]) -> None:
 @on_every_loop
 @pytest.mark.parametrize("name", BY_NAME)
 def test_sweep_in_the_long_run(name: str, loop: str, long_seed: int, tally: Counter[str]) -> None:
-    """The same, all of them, as far as eight seconds reach."""
-    sweep(BY_NAME[name], loop, long_seed, 1.0, 8.0, tally)
+    """The same, all of them as far as eight seconds reach, several times over with other seeds."""
+    for one in range(4):
+        sweep(BY_NAME[name], loop, long_seed + one, 1.0, 8.0, tally)
 
 
 def test_replay() -> None:
