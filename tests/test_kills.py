@@ -441,8 +441,8 @@ def test_D16_the_parent_dies_as_it_starts_a_command(is_warm: bool) -> None:
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_nobody_survives_the_parent_in_the_long_run(backend: str) -> None:
-    """The same, 50 times each."""
-    for _ in range(50):
+    """The same, a hundred times each."""
+    for _ in range(100):
         assert kill_a_parent(backend) == []
 
 

@@ -307,5 +307,5 @@ def test_random_walks(machine: type[Jobs]) -> None:
 @pytest.mark.timeout(3600)
 def test_random_walks_in_the_long_run(machine: type[Jobs]) -> None:
     """Long ones, others each time."""
-    long = settings(CALM, derandomize=False, max_examples=2000, stateful_step_count=100)
+    long = settings(CALM, derandomize=False, max_examples=2_500, stateful_step_count=100)
     run_state_machine_as_test(machine, settings=long)
