@@ -124,15 +124,20 @@ class Jobs(RuleBasedStateMachine):
 
     async def _in_time(self, verb: Callable[[], Awaitable[Any]]) -> Any:
         with anyio.fail_after(SECONDS):
-            return await verb()
+            value = await verb()
+
+        await self._settle()
+        return value
 
     async def _settled(self, verb: Any, *args: Any) -> Any:
-        """Use *verb*, and let everything that follows from it happen."""
         value = verb(*args)
+        await self._settle()
+        return value
+
+    async def _settle(self) -> None:
+        """Let everything happen that follows from a verb: whoever asks is in another thread."""
         for _ in range(8):
             await anyio.lowlevel.checkpoint()
-
-        return value
 
     def _do(self, verb: Any, *args: Any) -> Any:
         return self.portal.call(self._settled, verb, *args)
