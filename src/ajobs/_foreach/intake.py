@@ -48,7 +48,7 @@ class Intake(ABC):
     Attributes:
         taken: Items taken from the input: the index of the next one.
         ahead: Items taken, running or with a result that the consumer has not got; the
-            `window` bounds it.
+            `window` bounds it, and where that is infinite it is not kept up.
         is_held: Something waits for the consumer to make room.
     """
 
