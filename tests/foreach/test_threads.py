@@ -297,6 +297,26 @@ async def test_items_are_taken_away_at_any_moment(
     assert await parallel_foreach(range(30), fn, runner="thread") == [*range(0, 60, 2)]
 
 
+async def test_batches_grow_where_a_loop_starts_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the start of a thread's loop takes is no time of the items."""
+    starts = 0
+    start = anyio.run
+
+    def slow_start(*args: Any, **options: Any) -> Any:
+        nonlocal starts
+        starts += 1
+        time.sleep(0.005)
+        return start(*args, **options)
+
+    async def quick(number: int) -> int:
+        return number
+
+    monkeypatch.setattr(anyio, "run", slow_start)
+    results = await parallel_foreach(range(300), quick, throttle=1, runner="thread")
+    assert results == list(range(300))
+    assert starts < 50
+
+
 async def test_late_item_sees_its_stop() -> None:
     """D47: `stop_requested` is true in an item that ran too long, and in no other."""
     saw: dict[int, bool] = {}

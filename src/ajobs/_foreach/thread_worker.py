@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from contextvars import Context
 from functools import partial
 from queue import SimpleQueue
@@ -59,8 +59,8 @@ class Batch:
         first: The index of the first item.
         size: How many items it was left with.
         odd: What to do about items, by position, whose entry in `values` is no result.
-        began: When the thread took it; infinity before.
-        seconds: How long the thread was busy with it; 0 while it is.
+        began: When the thread began with its items; infinity before.
+        seconds: How long it was busy with them; 0 while it is.
         seen: How many values have been collected.
     """
 
@@ -75,6 +75,15 @@ class Batch:
         self.began = math.inf
         self.seconds = 0.0
         self.seen = 0
+
+    @contextmanager
+    def timed(self) -> Generator[None]:
+        """Note when the items begin, and how long they take."""
+        self.began = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds = perf_counter() - self.began
 
     def split(self) -> Batch | None:
         """Take away the items that no thread has touched; None if there is none."""
@@ -201,17 +210,16 @@ class ThreadWorker(ItemContext):
                 break
 
             self.batch = batch
-            batch.began = began = perf_counter()
             if is_async:
                 backend = "trio" if self._run.loop.is_trio else "asyncio"
                 anyio.run(self._run_async, batch, backend=backend)
             else:
-                self._run_plain(batch)
+                with batch.timed():
+                    self._run_plain(batch)
 
             self.batch = None
             self.item = None
             self.started = math.inf
-            batch.seconds = perf_counter() - began
             self._exchange.done.append(batch)
             self._exchange.poke()
 
@@ -249,6 +257,11 @@ class ThreadWorker(ItemContext):
                     give(Outcome(self.index, item, value, None) if outcomes else value)
 
     async def _run_async(self, batch: Batch) -> None:
+        # The start of a loop says nothing of the items: if it counted, batches would stay small.
+        with batch.timed():
+            await self._run_each(batch)
+
+    async def _run_each(self, batch: Batch) -> None:
         plan = self._run.plan
         fn = plan.fn if plan.kind is Kind.COROUTINE else self._each_async
         base = self._context()
