@@ -17,7 +17,7 @@ import pytest
 from ajobs._context import cleanup, stop_requested, write_output
 from ajobs._errors import ForeachTimeout, ItemTimeout, JobStuck
 from ajobs._foreach import Foreach, Outcome, parallel_foreach, run, threads
-from ajobs._foreach.thread_worker import Batch
+from ajobs._foreach.thread_batch import Batch
 from ajobs.runners.thread import ThreadRunner
 from tests.foreach.conftest import collect
 from tests.support import in_thread

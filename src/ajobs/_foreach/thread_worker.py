@@ -1,8 +1,6 @@
 """One thread that runs batches of items, and what it shares with the loop.
 
-Everything in a `ThreadWorker` but `expire` and `stop` happens in its thread. What both sides
-touch is touched by operations that Python makes indivisible: both ends of a deque, the end
-of a list, one entry of a dict.
+Everything in a `ThreadWorker` but `expire` and `stop` happens in its thread.
 """
 
 from __future__ import annotations
@@ -10,8 +8,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from contextvars import Context
 from functools import partial
 from queue import SimpleQueue
@@ -30,6 +28,7 @@ from .._loop import current_loop
 from .items import ItemContext
 from .results import Outcome
 from .run import Run
+from .thread_batch import Batch
 
 
 class Failed(NamedTuple):
@@ -47,58 +46,6 @@ REPORTED: Final = object()
 
 #: Posted when an item has ended that gave its results one by one.
 END: Final = object()
-
-
-class Batch:
-    """Items on their way through a thread.
-
-    The thread takes items from the left and appends to `values`, one entry for each item;
-    the loop may take untouched items from the right, and read values at any time.
-
-    Attributes:
-        first: The index of the first item.
-        size: How many items it was left with.
-        odd: What to do about items, by position, whose entry in `values` is no result.
-        began: When the thread began with its items; infinity before.
-        seconds: How long it was busy with them; 0 while it is.
-        seen: How many values have been collected.
-    """
-
-    __slots__ = ("began", "first", "items", "odd", "seconds", "seen", "size", "values")
-
-    def __init__(self, first: int, items: deque[Any]) -> None:
-        self.first = first
-        self.items = items
-        self.size = len(items)
-        self.values: list[Any] = []
-        self.odd: dict[int, object] = {}
-        self.began = math.inf
-        self.seconds = 0.0
-        self.seen = 0
-
-    @contextmanager
-    def timed(self) -> Generator[None]:
-        """Note when the items begin, and how long they take."""
-        self.began = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds = perf_counter() - self.began
-
-    def split(self) -> Batch | None:
-        """Take away the items that no thread has touched; None if there is none."""
-        rest: deque[Any] = deque()
-        try:
-            while True:
-                rest.appendleft(self.items.pop())
-        except IndexError:
-            pass
-
-        if not rest:
-            return None
-
-        self.size -= len(rest)
-        return Batch(self.first + self.size, rest)
 
 
 class Exchange:

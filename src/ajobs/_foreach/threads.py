@@ -25,7 +25,8 @@ from .items import LOGGER, name_of
 from .place import AtWork, Place
 from .run import STOP_GRACE, Run
 from .sizing import fair_share, next_size
-from .thread_worker import END, REPORTED, Batch, Exchange, Failed, ThreadWorker
+from .thread_batch import Batch
+from .thread_worker import END, REPORTED, Exchange, Failed, ThreadWorker
 
 #: Seconds after which a batch at work is looked at: what it has is collected, and what waits
 #: in it behind a slow item is given to others.
