@@ -135,9 +135,14 @@ class Jobs(RuleBasedStateMachine):
         return value
 
     async def _settle(self) -> None:
-        """Let everything happen that follows from a verb: whoever asks is in another thread."""
+        """Let everything happen that follows from a verb: whoever asks is in another thread.
+
+        That may be much: a dozen queued jobs, each of which ends as soon as it has its turn.
+        """
         for _ in range(8):
             await anyio.lowlevel.checkpoint()
+
+        await anyio.wait_all_tasks_blocked()
 
     def _do(self, verb: Any, *args: Any) -> Any:
         return self.portal.call(self._settled, verb, *args)
