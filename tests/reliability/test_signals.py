@@ -175,4 +175,4 @@ def test_signals_in_the_long_run(
     backend: str, name: str, long_seed: int, tally: Counter[str]
 ) -> None:
     """Many more of them."""
-    storm(backend, name, 167, long_seed, tally)
+    storm(backend, name, 40, long_seed, tally)
