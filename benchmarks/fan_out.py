@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,7 +17,7 @@ import httpx
 
 import ajobs
 
-from .harness import Contest, Costs, Measure, Row
+from .harness import Contest, Measure, Row
 from .work import Fn, loops, timed
 
 PEERS = ("aiohttp", "httpx", "aiometer", "uvloop")
@@ -146,30 +145,12 @@ def contest(address: str, loop: str) -> Contest:
     )
 
 
-def in_processes(address: str, loop: str, rounds: int) -> Costs:
-    """Return what each round cost, in a process of its own after a round to warm up.
-
-    Where the system happens to put a process in memory favours one way to fan out or another
-    by up to five percent, for as long as the process lives.
-    """
-    command = (sys.executable, "-m", __name__, address, loop)
-    found = [json.loads(subprocess.check_output(command)) for _ in range(rounds)]
-    return {name: [cost for one in found for cost in one[name]] for name in found[0]}
-
-
 def rows(rounds: int) -> list[Row]:
     """Measure everything of this page."""
     found: list[Row] = []
     with server() as address:
         for loop in loops():
-            here = contest(address, loop)
-            if here.aims:
-                found += here.rows(in_processes(address, loop, max(rounds, LEAST_ROUNDS)))
-            else:
-                found += here.run(rounds)
+            least = 1 if loop == "trio" else LEAST_ROUNDS
+            found += contest(address, loop).run(max(rounds, least))
 
     return found
-
-
-if __name__ == "__main__":
-    print(json.dumps(contest(sys.argv[1], sys.argv[2]).costs(1)))

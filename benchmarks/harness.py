@@ -18,11 +18,6 @@ from dataclasses import dataclass, field
 #: Runs one case once and returns its cost: seconds, or bytes.
 Measure = Callable[[], float]
 
-#: What each round cost, by who took part, `OURS` among them.
-Costs = dict[str, list[float]]
-
-OURS = "ajobs"
-
 
 @dataclass(frozen=True)
 class Row:
@@ -85,12 +80,8 @@ class Contest:
 
     def run(self, rounds: int) -> list[Row]:
         """Let everybody run *rounds* times, after one round to warm up."""
-        return self.rows(self.costs(rounds))
-
-    def costs(self, rounds: int) -> Costs:
-        """Return what each round cost, after one round to warm up."""
-        everybody = [(OURS, self.ours), *self.peers.items()]
-        costs: Costs = {name: [] for name, _ in everybody}
+        costs: dict[str, list[float]] = {"": [], **{name: [] for name in self.peers}}
+        everybody = [("", self.ours), *self.peers.items()]
         for number in range(rounds + 1):
             for name, measure in random.sample(everybody, len(everybody)):
                 gc.collect()
@@ -98,22 +89,18 @@ class Contest:
                 if number:
                     costs[name].append(cost)
 
-        return costs
-
-    def rows(self, costs: Costs) -> list[Row]:
-        """Return the lines of the table that *costs* make."""
-        ours = costs[OURS]
+        ours = costs.pop("")
         return [
             Row(
                 self.work,
                 statistics.median(ours),
                 name,
-                statistics.median(costs[name]),
-                statistics.median(a / b for a, b in zip(ours, costs[name], strict=True)),
+                statistics.median(theirs),
+                statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
                 self.aims.get(name),
                 self.unit,
             )
-            for name in self.peers
+            for name, theirs in costs.items()
         ]
 
 
