@@ -318,17 +318,20 @@ def test_results_come_before_the_input_ends() -> None:
 )
 def test_signal(backend: str, number: int, status: int, place: Path) -> None:
     """Whatever ends it ends its commands, and what those have started."""
-    os.mkfifo("told")
-    script = "sleep 60 & echo $! >> told; wait"
+    os.mkfifo(place / "told")
+    # Open for both, and once: what comes between two readers of a pipe is lost.
+    told_to = os.open(place / "told", os.O_RDWR)
+    script = "sleep 60 & echo $! > told; wait"
     argv = [sys.executable, "-m", "ajobs", "foreach", "--backend", backend, "-j2", "--bar"]
     with subprocess.Popen(
         ["env", "--default-signal=INT", *argv, "sh", "-c", script, ":::", "1", "2", "3"],
         stderr=subprocess.PIPE,
     ) as process:
-        told = ""
-        while told.count("\n") < 2:
-            told += (place / "told").read_text()
+        told = b""
+        while told.count(b"\n") < 2:
+            told += os.read(told_to, 100)
 
+        os.close(told_to)
         process.send_signal(number)
         assert process.wait(timeout=30) == status
         assert process.stderr is not None

@@ -37,7 +37,8 @@ class Notebook:
 
             if kind == "stream":
                 pieces.append(content["text"])
-                if content["text"] == until:
+                # The kernel sends what it shows by the clock, so a line may come in two pieces.
+                if until and "".join(pieces).endswith(until):
                     return "".join(pieces)
             elif kind == "error":
                 pieces.append(f"{content['ename']}: {content['evalue']}")
