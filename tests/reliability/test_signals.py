@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import signal
@@ -11,6 +12,8 @@ import sys
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,8 @@ async def task():
         await anyio.sleep(99)
     finally:
         with ajobs.cleanup():
+            await anyio.sleep(0.05)
+            print("resting", flush=True)
             await anyio.sleep(0.1)
 
 def thread():
@@ -48,6 +53,9 @@ async def main():
 
 anyio.run(main, backend=sys.argv[1])
 """
+
+#: Programs that run at once: each mostly waits, for its moments and for its jobs.
+AT_ONCE = 4
 
 #: What a program that ends well never says.
 NOISE = (
@@ -78,8 +86,7 @@ def marked(mark: str) -> list[int]:
 def end_of(program: subprocess.Popen[str], number: int, *, is_last: bool) -> str | None:
     """Return what *program* says on its way out; None if it has to be killed.
 
-    A third Ctrl-C may break off what asyncio itself does at its end. Then nobody tells anyio's
-    idle threads to go, and Python waits for them: one more is needed.
+    Unless this *is_last*, one more signal may be needed.
     """
     for patience in (8, 20):
         try:
@@ -95,14 +102,23 @@ def end_of(program: subprocess.Popen[str], number: int, *, is_last: bool) -> str
     return None
 
 
+#: Instead of seconds: once the program rests in its cleanup.
+RESTING = math.inf
+
+
 def moments_of(times: int, chance: random.Random) -> list[float]:
     """Return after how many seconds each of *times* signals comes."""
     return [chance.uniform(0, 0.4)] + [chance.uniform(0, 0.1) for _ in range(times - 1)]
 
 
 def press(backend: str, number: int, moments: list[float]) -> list[str]:
-    """Start the program and signal it at these *moments*; return what is wrong."""
-    times = len(moments)
+    """Start the program and signal it at these *moments*; return what is wrong.
+
+    asyncio raises a further Ctrl-C in whatever it does just then, be it half-way through a step
+    of a task: the step may be lost, or told of. Where the loop may be busy, such a program need
+    not be quiet, and it may take one more.
+    """
+    is_rough = backend == "asyncio" and len(moments) > 1 and RESTING not in moments
     mark = uuid.uuid4().hex
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, backend],
@@ -114,14 +130,21 @@ def press(backend: str, number: int, moments: list[float]) -> list[str]:
     assert program.stdout is not None
     program.stdout.readline()
     for moment in moments:
-        time.sleep(moment)
+        if moment == RESTING:
+            program.stdout.readline()
+        else:
+            time.sleep(moment)
+
         program.send_signal(number)
 
-    said = end_of(program, number, is_last=not (backend == "asyncio" and times == 3))
+    said = end_of(program, number, is_last=not is_rough)
     if said is None:
         return [f"{moments}: it did not end"]
 
-    lines = [line for line in said.splitlines() if times < 3 or PYTHONS_OWN not in line]
+    lines = [] if is_rough else said.splitlines()
+    if len(moments) == 3:
+        lines = [line for line in lines if PYTHONS_OWN not in line]
+
     wrong = [f"{moments}: {line}" for line in lines if any(noise in line for noise in NOISE)]
     if program.returncode != -number:
         wrong.append(f"{moments}: it ended with {program.returncode}:\n{said[-2000:]}")
@@ -139,11 +162,12 @@ def press(backend: str, number: int, moments: list[float]) -> list[str]:
 def storm(backend: str, name: str, rounds: int, seed: int, tally: Counter[str]) -> None:
     """Press once, twice and three times, *rounds* times each."""
     chance = random.Random(f"{seed} {backend} {name}")
-    wrong = []
-    for times in (1, 2, 3) * rounds:
-        wrong += press(backend, signal.Signals[name], moments_of(times, chance))
-        tally[f"programs ended by {name}, seed {seed}"] += 1
+    moments = [moments_of(times, chance) for times in (1, 2, 3) * rounds]
+    with ThreadPoolExecutor(AT_ONCE) as programs:
+        found = list(programs.map(partial(press, backend, signal.Signals[name]), moments))
 
+    tally[f"programs ended by {name}, seed {seed}"] += len(found)
+    wrong = [line for lines in found for line in lines]
     assert not wrong, "\n".join(wrong[:10])
 
 
@@ -152,18 +176,21 @@ both_signals = pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 
 
 @pytest.mark.kill
+@pytest.mark.slow
 @both_loops
 @both_signals
 def test_signals(backend: str, name: str, seed: int, tally: Counter[str]) -> None:
     """The program ends as the signal says, in time, quietly, and with all that it started."""
-    storm(backend, name, 1, seed, tally)
+    storm(backend, name, 8, seed, tally)
 
 
 @pytest.mark.kill
-@both_loops
-def test_a_second_ctrl_c_at_once(backend: str) -> None:
+@pytest.mark.parametrize(
+    ("backend", "moment"), [("asyncio", RESTING), ("trio", 0.002), ("trio", RESTING)]
+)
+def test_a_second_ctrl_c(backend: str, moment: float) -> None:
     """It breaks off the wait that the first one ended; no job is told to have failed by that."""
-    assert [press(backend, signal.SIGINT, [0.2, gap]) for gap in (0.002, 0.015)] == [[], []]
+    assert press(backend, signal.SIGINT, [0.2, moment]) == []
 
 
 @pytest.mark.soak

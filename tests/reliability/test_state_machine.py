@@ -307,9 +307,9 @@ CALM = settings(
 
 @pytest.mark.slow
 def test_random_walks(machine: type[Jobs]) -> None:
-    """Short walks, the same on each push."""
+    """Many short walks, the same on each push."""
     run_state_machine_as_test(
-        machine, settings=settings(CALM, max_examples=25, stateful_step_count=30)
+        machine, settings=settings(CALM, max_examples=300, stateful_step_count=50)
     )
 
 
