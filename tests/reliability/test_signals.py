@@ -201,5 +201,5 @@ def test_a_second_ctrl_c(backend: str, moment: float) -> None:
 def test_signals_in_the_long_run(
     backend: str, name: str, long_seed: int, tally: Counter[str]
 ) -> None:
-    """Many more of them."""
-    storm(backend, name, 40, long_seed, tally)
+    """Two thousand of them in all."""
+    storm(backend, name, 167, long_seed, tally)
