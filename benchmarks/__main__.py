@@ -34,7 +34,7 @@ def main() -> None:
     for name in options.names or NAMES:
         module = importlib.import_module(f"benchmarks.{name}")
         table = markdown(module.rows(options.rounds))
-        about = f"{versions(*module.PEERS)}; {options.rounds} rounds, {datetime.now(UTC).date()}."
+        about = f"{versions(*module.PEERS)}; {datetime.now(UTC).date()}."
         text = f"{about}\n\n{table}"
         print(f"\n## {name}\n\n{text}", flush=True)
         if not options.no_write:

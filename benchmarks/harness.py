@@ -31,6 +31,7 @@ class Row:
         ratio: Ours divided by theirs, the median over the rounds.
         aim: What the ratio is meant to be at most; None where there is no aim.
         unit: Of the costs.
+        rounds: How many times everybody ran.
     """
 
     work: str
@@ -40,6 +41,7 @@ class Row:
     ratio: float
     aim: float | None = None
     unit: str = "us"
+    rounds: int = 1
 
     def cells(self) -> list[str]:
         """Return the line as texts."""
@@ -51,6 +53,7 @@ class Row:
             self.peer,
             f"{self.theirs:.3g} {self.unit}",
             f"{self.ratio:.3g}",
+            str(self.rounds),
             aim,
             reached,
         ]
@@ -99,12 +102,13 @@ class Contest:
                 statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
                 self.aims.get(name),
                 self.unit,
+                rounds,
             )
             for name, theirs in costs.items()
         ]
 
 
-HEAD = ["work", "ajobs", "peer", "peer's cost", "ajobs / peer", "aim", "reached"]
+HEAD = ["work", "ajobs", "peer", "peer's cost", "ajobs / peer", "rounds", "aim", "reached"]
 
 
 def markdown(rows: list[Row]) -> str:
