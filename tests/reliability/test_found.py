@@ -31,6 +31,7 @@ from ajobs._log import Log
 from ajobs._place import Rules
 from ajobs._poll import Poll
 from ajobs._pool import Pool
+from ajobs.runners import command
 from tests import support
 from tests.conftest import footprint, left_since
 from tests.runners import far, odd
@@ -529,3 +530,48 @@ async def test_a_stop_while_an_item_is_loaded_is_no_failure() -> None:
 
         await job.stop()
         assert (job.state, job.reason) == ("Stopped", None)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_command_that_is_interrupted_in_its_start_does_not_live_on(
+    monkeypatch: pytest.MonkeyPatch, is_late: bool
+) -> None:
+    """Nobody had its number, and the process that watches commands was told that it had none."""
+    started = []
+
+    class Program(subprocess.Popen[bytes]):
+        def __init__(self, argv: list[str], **options: Any) -> None:
+            super().__init__(argv, **options)
+            if argv == ["sleep", "60"]:
+                started.append(self)
+                if not is_late:
+                    raise KeyboardInterrupt
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", Program)
+    if is_late:
+        monkeypatch.setattr(command, "Printed", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        async with ajobs.Session() as jobs:
+            jobs.start_command(["sleep", "60"])
+
+    (program,) = started
+    if not is_late:
+        assert await anyio.to_thread.run_sync(program.wait, 5) == -signal.SIGKILL
+
+    # If it lived on, it would be found among what a test leaves behind.
+
+
+async def test_a_command_that_cannot_be_started_ends_no_other() -> None:
+    """What was told of the one before is none of its business."""
+    async with ajobs.Session(failures="keep") as jobs:
+        other = jobs.start_command(["cat"], input=never())
+        await reach(other, "Blocked")
+        await jobs.start_command(["no such program"]).wait()
+        await jobs.start_command(["true"])
+
+        assert not other.is_finished
+        await other.stop()

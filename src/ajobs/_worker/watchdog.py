@@ -19,7 +19,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 def tell_starting(*pipes: int) -> bytes:
@@ -38,6 +38,14 @@ def tell_not_started() -> bytes:
     return b"?\n"
 
 
+def tell_lost() -> bytes:
+    """Return what tells a watchdog that nobody knows whether the last command has started.
+
+    If it has, it is killed. The caller has closed its own writing ends of the pipes.
+    """
+    return b"!\n"
+
+
 def tell_ended(group: int) -> bytes:
     """Return what tells a watchdog that *group* has ended."""
     return b"- %d\n" % group
@@ -50,6 +58,7 @@ def main(fd: int) -> None:
 
     groups: set[int] = set()
     starting: list[int] = []
+    started: list[int] = []
     rest = b""
     while data := os.read(fd, 1 << 16):
         *lines, rest = (rest + data).split(b"\n")
@@ -59,11 +68,19 @@ def main(fd: int) -> None:
                 groups.discard(int(numbers[0]))
             elif sign == b"+":
                 groups.add(int(numbers[0]))
-                starting = []
+                started, starting = starting, []
+            elif sign == b"!":
+                lost = set(_groups_that_hold(starting or started))
+                _kill(lost)
+                groups -= lost
             else:
-                starting = [int(number) for number in numbers]
+                starting, started = [int(number) for number in numbers], []
 
-    for group in (*groups, *_groups_that_hold(starting)):
+    _kill((*groups, *_groups_that_hold(starting)))
+
+
+def _kill(groups: Iterable[int]) -> None:
+    for group in groups:
         try:
             os.killpg(group, _signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
@@ -71,12 +88,16 @@ def main(fd: int) -> None:
 
 
 def _groups_that_hold(pipes: list[int]) -> Iterator[int]:
-    """Yield the leaders of process groups that hold one of *pipes* open, the newest first."""
+    """Yield the leaders of process groups that hold one of *pipes* open, the newest first.
+
+    The parent, which may hold the other ends, is none of them.
+    """
+    parent = os.getppid()
     wanted = {f"pipe:[{inode}]" for inode in pipes}
     names = os.listdir("/proc") if wanted else []  # noqa: PTH208  # pathlib costs milliseconds
     for pid in sorted((int(name) for name in names if name.isdecimal()), reverse=True):
         try:
-            if os.getpgid(pid) == pid and not wanted.isdisjoint(_open_in(pid)):
+            if os.getpgid(pid) == pid != parent and not wanted.isdisjoint(_open_in(pid)):
                 yield pid
         except OSError:
             # It has ended, or is somebody else's.

@@ -33,8 +33,8 @@ from .._printed import Printed
 from .._records import Stream
 from .._runner import Emit, Runner
 from .._spec import JobSpec
+from .._worker import watchdog as far_end
 from .._worker.boot import command_line
-from .._worker.watchdog import tell_ended, tell_not_started, tell_started, tell_starting
 
 __all__ = ("Command", "CommandRunner")
 
@@ -162,17 +162,26 @@ class CommandRunner(Runner):
         watchdog = self._watchdog = self._watchdog or _Watchdog()
         command: Any = spec.fn
         has_input = spec.options.input is not None
-        program = _Program(command, emit, watchdog, has_input=has_input)
-        emit.begin()
+        program = None
         try:
+            program = _Program(command, emit, watchdog, has_input=has_input)
+            emit.begin()
             return await program.run()
         finally:
-            try:
-                await program.end()
-            finally:
-                # Before its number can belong to somebody else.
-                watchdog.tell(tell_ended(program.child.pid))
-                program.close()
+            if program is None:
+                # Also a Ctrl-C in the midst of it: then nobody knows whether there is a process.
+                watchdog.tell(far_end.tell_lost())
+            else:
+                await self._end(program, watchdog)
+
+    @staticmethod
+    async def _end(program: _Program, watchdog: _Watchdog) -> None:
+        try:
+            await program.child.finish()
+        finally:
+            # Before its number can belong to somebody else.
+            watchdog.tell(far_end.tell_ended(program.child.pid))
+            program.close()
 
 
 class _Watchdog:
@@ -197,14 +206,14 @@ class _Watchdog:
 
     def watch(self, start: Callable[[], Child], *pipes: int) -> Child:
         """Start a program that writes to *pipes*; from its first moment it will not outlive us."""
-        self.tell(tell_starting(*pipes))
+        self.tell(far_end.tell_starting(*pipes))
         try:
             child = start()
-        except BaseException:
-            self.tell(tell_not_started())
+        except Exception:
+            self.tell(far_end.tell_not_started())
             raise
 
-        self.tell(tell_started(child.pid))
+        self.tell(far_end.tell_started(child.pid))
         return child
 
     def tell(self, line: bytes) -> None:
@@ -258,15 +267,17 @@ class _Program:
                 env=command.env,
             )
             self.child = watchdog.watch(start, out_in, err_in)
+            unready = ours.enter_context(ExitStack())
+            unready.callback(self.child.abandon)
+            for one in (out, err, self.child.fileno()):
+                os.set_blocking(one, False)
+                self._poll.add(one)
+
+            streams = {out: (Stream.OUTPUT, command.lines()), err: (Stream.ERROR, command.lines())}
+            self._printed = Printed(self._poll, streams)
+            self._printed.go_to(emit)
+            unready.pop_all()
             self._opened = ours.pop_all()
-
-        for one in (out, err, self.child.fileno()):
-            os.set_blocking(one, False)
-            self._poll.add(one)
-
-        streams = {out: (Stream.OUTPUT, command.lines()), err: (Stream.ERROR, command.lines())}
-        self._printed = Printed(self._poll, streams)
-        self._printed.go_to(emit)
 
     async def run(self) -> int:
         """Wait for its end and return its exit code.
@@ -380,10 +391,6 @@ class _Program:
             raise error
 
         return code
-
-    async def end(self) -> None:
-        """Kill what is left of it and wait for its end."""
-        await self.child.finish()
 
     def close(self) -> None:
         """Let go of it."""
