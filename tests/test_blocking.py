@@ -384,11 +384,12 @@ def test_iterable_that_does_not_return(
 ) -> None:
     """Who wants no more items does not wait for the next one; it is closed once it comes."""
     monkeypatch.setattr(_source, "CLOSE_SECONDS", 0.01)
-    gate, closed = threading.Event(), threading.Semaphore(0)
+    gate, stuck_at, closed = threading.Event(), threading.Semaphore(0), threading.Semaphore(0)
 
     def stuck() -> Iterator[int]:
         try:
             yield 1
+            stuck_at.release()
             gate.wait()
             yield 2
         finally:
@@ -396,10 +397,12 @@ def test_iterable_that_does_not_return(
 
     for value in jobs.parallel_foreach(stuck(), abs):
         assert 1 == value
+        assert stuck_at.acquire(timeout=30)
         break
 
     with jobs.parallel_foreach(stuck(), abs) as values:
         assert 1 == next(iter(values))
+        assert stuck_at.acquire(timeout=30)
 
     assert not closed.acquire(blocking=False)
     gate.set()
