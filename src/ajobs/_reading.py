@@ -7,7 +7,7 @@ nothing behind. This file knows what can be read, not jobs.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -55,8 +55,12 @@ class Readable(Waitable):
         """Note that records were taken."""
 
 
-async def written(job: Readable) -> None:
-    """Wait until *job* has written something more, or has finished."""
+async def written(job: Readable, has_more: Callable[[], bool]) -> None:
+    """Wait until *job* has written something more, or has finished.
+
+    Its code may be in a thread, and write after the caller has looked: *has_more* looks again,
+    once whoever writes would wake this.
+    """
     check_loop((job,))
     log = job.open_log()
     event = anyio.Event()
@@ -69,7 +73,10 @@ async def written(job: Readable) -> None:
 
         log.listeners[wake] = None
         try:
-            await event.wait()
+            if has_more():
+                await checkpoint()
+            else:
+                await event.wait()
         finally:
             log.listeners.pop(wake, None)
 
@@ -122,7 +129,7 @@ class Receipt(ObjectReceiveStream[Any]):
         try:
             while not self._job.is_finished:
                 taken += log.take(self._streams)
-                await written(self._job)
+                await written(self._job, self._has_more)
 
             taken += log.take(self._streams)
             self._raise_failure()
@@ -176,7 +183,7 @@ class Receipt(ObjectReceiveStream[Any]):
 
             self._check_end()
             self._since_wait = 0
-            await written(self._job)
+            await written(self._job, self._has_more)
 
     def next_in_burst(self) -> Any:
         """Return the next value if it is there and no other task is due; else `NO_VALUE`.
@@ -302,7 +309,7 @@ class KeepingReceipt(Receipt):
 
     async def _job_end(self) -> None:
         while not self._job.is_finished:
-            await written(self._job)
+            await written(self._job, lambda: False)
 
     def _take_one(self) -> Entry | None:
         feed = self._own_feed()
@@ -363,7 +370,7 @@ class Follower(Generic[T]):
                 raise StopAsyncIteration
 
             self._since_wait = 0
-            await written(self._job)
+            await written(self._job, lambda: bool(self._feed))
 
     def next_nowait(self) -> T:
         """Return the next record that is there; in any thread.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Literal
 
 import anyio
@@ -50,7 +51,7 @@ async def save(
             elif has_ended:
                 return
             else:
-                await written(job)
+                await written(job, partial(log.has, streams))
 
 
 class _Saving:

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +25,8 @@ import trio
 from anyio.lowlevel import checkpoint
 
 import ajobs
+from ajobs import _reading
+from ajobs._blocking import blocked
 from ajobs._child import Child
 from ajobs._engine import Engine
 from ajobs._log import Log
@@ -575,3 +577,50 @@ async def test_a_command_that_cannot_be_started_ends_no_other() -> None:
 
         assert not other.is_finished
         await other.stop()
+
+
+async def followed(job: ajobs.Job[Any]) -> object:
+    """Read by a follower."""
+    return (await anext(job.follow())).value
+
+
+async def received(job: ajobs.Job[Any]) -> object:
+    """Take one."""
+    return await anext(aiter(job.receive()))
+
+
+async def kept(job: ajobs.Job[Any]) -> object:
+    """Read one that stays."""
+    return await anext(aiter(job.receive(keep=True)))
+
+
+@pytest.mark.parametrize("read", [followed, received, kept])
+async def test_what_a_thread_writes_just_before_its_reader_waits_wakes_it(
+    read: Callable[[ajobs.Job[Any]], Coroutine[Any, Any, object]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The reader had looked, and nobody was told yet that it would wait."""
+    begun, reading, has_written = threading.Event(), threading.Event(), threading.Event()
+
+    def write_and_wait() -> None:
+        begun.set()
+        reading.wait()
+        ajobs.write_output("early")
+        has_written.set()
+        look_for_a_stop()
+
+    @contextmanager
+    def blocked_late(subjects: Any) -> Iterator[Any]:
+        reading.set()
+        assert has_written.wait(10)
+        with blocked(subjects) as wait:
+            yield wait
+
+    async with ajobs.Session() as jobs:
+        job = jobs.start(write_and_wait)
+        assert await anyio.to_thread.run_sync(begun.wait, 10)
+        monkeypatch.setattr(_reading, "blocked", blocked_late)
+        with anyio.fail_after(10):
+            assert await read(job) == "early"
+
+        await job.stop()
