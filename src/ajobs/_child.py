@@ -299,7 +299,7 @@ class Child:
             self.reap()
 
     def abandon(self) -> None:
-        """Do the same at once, without a turn of the loop: its start was broken off."""
+        """Kill the group, wait for the process right here, and let go: its start was broken off."""
         self.kill()
         with suppress(OSError):
             # By its number: a pidfd that does not block would not wait.
