@@ -419,32 +419,72 @@ def test_a_thread_hears_of_it_when_all_tasks_are_cancelled(
     assert left_since(before) == []
 
 
+class FailingEvent:
+    """An event whose first wait fails for want of memory."""
+
+    def __init__(self) -> None:
+        self.fails = True
+        event = self._event = anyio.Event()
+        self.set, self.is_set = event.set, event.is_set
+
+    async def wait(self) -> None:
+        """Wait for it."""
+        if self.fails:
+            self.fails = False
+            raise MemoryError
+
+        await self._event.wait()
+
+
+@contextmanager
+def failing_event(module: str, number: int) -> Iterator[None]:
+    """Let the event of this *number* among those that *module* makes be a failing one."""
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(FailingEvent() if len(made) == number - 1 else anyio.Event())
+        return made[-1]
+
+    with patch(f"{module}.anyio", SimpleNamespace(Event=make)):
+        yield
+
+    assert not made[number - 1].fails
+
+
 async def test_a_runner_goes_on_if_the_wait_for_its_end_fails() -> None:
     """It closed, and all jobs in it failed."""
-    made: list[OnceFailing] = []
-
-    class OnceFailing:
-        """An event; the first wait for the second one fails."""
-
-        def __init__(self) -> None:
-            made.append(self)
-            self.fails = len(made) == 2
-            event = self._event = anyio.Event()
-            self.set, self.is_set = event.set, event.is_set
-
-        async def wait(self) -> None:
-            """Wait for it."""
-            if self.fails:
-                self.fails = False
-                raise MemoryError
-
-            await self._event.wait()
-
-    with patch("ajobs._named.anyio", SimpleNamespace(Event=OnceFailing)):
+    with failing_event("ajobs._named", 2):
         async with ajobs.Session() as jobs:
             assert await jobs.start(far.add, 1, 2, runner="process") == 3
 
-    assert not made[1].fails
+
+async def test_a_run_held_by_a_session_goes_on_if_the_wait_for_its_end_fails() -> None:
+    """It was stopped, and whoever iterated over it took that for its end."""
+    with failing_event("ajobs._foreach.iteration", 1):
+        async with ajobs.Session():
+            results = ajobs.parallel_foreach(range(5), support.give, throttle=1)
+            assert [result async for result in results] == list(range(5))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_run_held_by_a_session_that_is_cancelled_does_not_look_complete() -> None:
+    """Whoever iterated over it took that for its end."""
+
+    async def first_only(item: int) -> int:
+        if item:
+            await forever()
+
+        return item
+
+    async with ajobs.Session():
+        results = aiter(ajobs.parallel_foreach(range(5), first_only))
+        assert await anext(results) == 0
+        for task in asyncio.all_tasks():
+            if task.get_name() == "ajobs guest":
+                task.cancel()
+
+        with pytest.raises(ajobs.JobAborted, match="CancelledError"):
+            await anext(results)
 
 
 async def test_a_pool_that_cannot_watch_its_idle_places_goes_on() -> None:

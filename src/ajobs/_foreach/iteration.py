@@ -10,10 +10,12 @@ from typing import Any, Generic, Self, TypeVar
 
 import anyio
 from anyio import EndOfStream, WouldBlock
+from anyio.lowlevel import checkpoint
 
 from .._errors import SessionClosed
 from .._guests import Guest, current_host
 from .._loop import current_loop
+from .._state import judge
 from .items import LOGGER
 from .plan import Call
 from .run import Run
@@ -85,46 +87,72 @@ def iterate(call: Call) -> HostedIterator[Any]:
 
 
 class Hosting(Guest):
-    """The task that holds a run open."""
+    """The task that holds a run open.
+
+    Attributes:
+        failure: What whoever still iterates gets, once nothing is ready any more.
+        is_awaited: True when whoever iterates waits for the end, and so gets what it brings.
+    """
 
     def __init__(self, run: Run, call: Call) -> None:
         self._run = run
         self._call = call
         self._closing = anyio.Event()
         self.has_ended = anyio.Event()
-        self.is_cut_off = False
+        self.failure: BaseException | None = None
+        self.is_awaited = False
 
     async def live(self) -> None:
         run = self._run
         run.loop.protect(ResultIterator, HostedIterator)
         try:
             place = self._call.place(run)
+            await run.loop.open()
         except Exception as exc:  # noqa: BLE001  # such as too many open files: who iterates gets it
             run.failures.end_with(exc)
             run.finish()
             self.has_ended.set()
             return
 
-        await run.loop.open()
         run.start(place)
         try:
-            await self._closing.wait()
+            await self._until_closing()
         finally:
             await self._leave()
+
+    async def _until_closing(self) -> None:
+        while not self._closing.is_set():
+            try:
+                await self._closing.wait()
+            except (OSError, MemoryError):
+                # A want of memory in this wait is no reason to end the items that run.
+                await checkpoint()
+            except self._run.loop.cancelled as exc:
+                # Somebody cancels every task. What was cut off must not look like the end.
+                self._cut_off(judge(None, exc, self._run.loop.cancelled)[1])
+                raise
 
     async def _leave(self) -> None:
         try:
             await self._run.leave(None)
-        except Exception as exc:  # noqa: BLE001  # nobody iterates any more who could raise it
-            LOGGER.error("parallel_foreach failed, and nobody looked", exc_info=exc)
+        except Exception as exc:  # noqa: BLE001  # whoever iterates raises it, if anybody does
+            self.failure = self.failure or exc
+            if not self.is_awaited:
+                LOGGER.error("parallel_foreach failed, and nobody looked", exc_info=exc)
         finally:
             self._run.finish()
             self.has_ended.set()
 
     def close(self) -> None:
         if not self._closing.is_set():
-            self.is_cut_off = not self._run.is_over
+            self._cut_off(
+                SessionClosed("parallel_foreach was stopped with its session, before its end")
+            )
             self.dismiss()
+
+    def _cut_off(self, failure: BaseException | None) -> None:
+        if not self._run.is_over:
+            self.failure = failure
 
     def dismiss(self) -> None:
         """End: nobody wants more results."""
@@ -146,23 +174,22 @@ class HostedRun(Run):
             await self.conclude()
             raise
 
+        self.guest.is_awaited = True
         await self.conclude()
-        if self.guest.is_cut_off:
-            self.guest.is_cut_off = False
-            raise cut_off()
-
+        self.raise_rest()
         return False
+
+    def raise_rest(self) -> None:
+        """Raise what came after the last result, once."""
+        failure, self.guest.failure = self.guest.failure, None
+        if failure is not None:
+            raise failure
 
     async def conclude(self) -> None:
         """Stop what runs, and wait for it."""
         self.guest.dismiss()
         with self.loop.scope():
             await self.guest.has_ended.wait()
-
-
-def cut_off() -> SessionClosed:
-    """Return what whoever wants more results is told."""
-    return SessionClosed("parallel_foreach was stopped with its session, before its end")
 
 
 class HostedIterator(ResultIterator[R]):
@@ -182,16 +209,14 @@ class HostedIterator(ResultIterator[R]):
 
         Raises:
             EndOfStream: There are no more.
-            SessionClosed: There would have been, if the session had not ended.
+            BaseException: There would have been, if this had not come.
         """
         run = self._run
         if run.ready:
             value: R = run.ready.popleft()
             return value
 
-        if run.guest.is_cut_off:
-            raise cut_off()
-
+        run.raise_rest()
         raise EndOfStream
 
     async def aclose(self) -> None:
