@@ -394,3 +394,27 @@ def base_group() -> BaseException:
 def raise_(maker: str) -> None:
     """Raise what the function *maker* makes."""
     raise globals()[maker]()  # noqa: RSE102  # it makes the exception
+
+
+def halt_half_made_loops() -> None:
+    """Let the loop of an async job stand still, half made, until the job was told to stop twice."""
+    import ajobs
+    from ajobs._worker import loop
+
+    enter: Any = vars(loop)["enter_context"]
+    told: list[int] = []
+
+    def enter_and_wait(view: Any) -> None:
+        handler: Any = signal.getsignal(signal.SIGTERM)
+
+        def count(number: int, frame: Any) -> None:
+            told.append(number)
+            handler(number, frame)
+
+        enter(view)
+        signal.signal(signal.SIGTERM, count)
+        ajobs.write_output("ready")
+        while len(told) < 2:
+            time.sleep(0.01)
+
+    vars(loop)["enter_context"] = enter_and_wait

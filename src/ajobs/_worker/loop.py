@@ -23,8 +23,19 @@ from .job import FarInput, FarJob, raise_stop
 
 def run_async(job: FarJob, backend: str, fn: Callable[..., Any], args: tuple[Any, ...]) -> object:
     """Run *fn* in an event loop and return its value; a stop cancels it there."""
-    value: object = anyio.run(_run, job, fn, args, backend=backend)
+    # As long as there is a loop no stop is raised: anyio's group would make something else of it,
+    # and the loop would be broken.
+    job.on_stop = _nothing
+    try:
+        value: object = anyio.run(_run, job, fn, args, backend=backend)
+    finally:
+        job.on_stop = None
+
     return value
+
+
+def _nothing() -> None:
+    pass
 
 
 async def _run(job: FarJob, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -49,7 +60,7 @@ async def _run(job: FarJob, fn: Callable[..., Any], args: tuple[Any, ...]) -> An
             except BaseException as exc:  # noqa: BLE001  # it leaves below, outside of the group
                 error = exc
 
-        job.on_stop = None
+        job.on_stop = _nothing
         tasks.cancel_scope.cancel()
 
     if error is not None:
