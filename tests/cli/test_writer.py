@@ -1,5 +1,6 @@
 """What is printed while nobody reads it."""
 
+import fcntl
 import os
 import select
 import signal
@@ -52,6 +53,26 @@ async def test_who_writes_waits_for_who_reads() -> None:
             assert await to_thread.run_sync(reader.read, size) == b"".join(expected)
 
     assert len(taken) == len(expected)
+
+
+async def test_flush_waits_for_the_last_byte() -> None:
+    """Also for what is so little that nobody has to wait before the next."""
+    with piped() as reader:
+        size = fcntl.fcntl(reader, fcntl.F_GETPIPE_SZ)
+        os.write(sys.stdout.fileno(), b"x" * size)
+        async with open_writer() as writer, anyio.create_task_group() as tasks:
+            await writer.write([(Printer("stdout"), b"last")])
+            is_written = anyio.Event()
+
+            async def flush() -> None:
+                await writer.flush()
+                is_written.set()
+
+            tasks.start_soon(flush)
+            await anyio.wait_all_tasks_blocked()
+            assert not is_written.is_set()
+            assert await to_thread.run_sync(reader.read, size + 4) == b"x" * size + b"last"
+            await is_written.wait()
 
 
 async def test_broken_pipe_ends_what_goes_on() -> None:

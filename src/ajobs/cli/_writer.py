@@ -65,19 +65,22 @@ class Writer:
         for piece in pieces:
             self._given += len(piece[1]) + _EACH
             self._queue.put(piece)
-            while self._is_full:
-                await self._wait_for_room()
+            await self._wait_while_above(ROOM)
 
-    @property
-    def _is_full(self) -> bool:
-        return self._given - self._taken > ROOM and self.failure is None
+    async def flush(self) -> None:
+        """Wait until all that was taken is written."""
+        await self._wait_while_above(0)
 
-    async def _wait_for_room(self) -> None:
-        room = self._room = anyio.Event()
-        if self._is_full:  # still, now that the thread knows whom to wake
-            await room.wait()
+    async def _wait_while_above(self, most: int) -> None:
+        while self._waits_above(most):
+            room = self._room = anyio.Event()
+            if self._waits_above(most):  # still, now that the thread knows whom to wake
+                await room.wait()
 
-        self._room = None
+            self._room = None
+
+    def _waits_above(self, most: int) -> bool:
+        return self._given - self._taken > most and self.failure is None
 
     def last_moment(self) -> CancelScope:
         """Return a scope for what is left to write now that we have been interrupted.

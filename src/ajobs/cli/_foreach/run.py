@@ -194,6 +194,7 @@ async def _work_with_bar(plan: Plan, course: _Course, ahead: Ahead) -> None:
 
         async with show_progress(teller):
             await _work(plan, course)
+            await course.writer.flush()  # beside the bar: only there each piece ends its line
             is_over.set()
             await reader.stop()
 
