@@ -914,11 +914,13 @@ async def test_sessions_leave_nothing_on_the_loop() -> None:
 
     gc.collect()
     before = len(gc.get_objects())
-    for _ in range(50):
+    for _ in range(200):
         await one()
 
+    # One object of each would be 200. The last session, some 80 objects, may be there: nobody
+    # knows when its thread, which has told its result, lets go of it.
     gc.collect()
-    assert len(gc.get_objects()) - before < 50
+    assert len(gc.get_objects()) - before < 200
 
 
 def test_many_loops_in_a_row() -> None:
