@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,7 @@ import ajobs
 from tests.runners import far
 
 from .harness.sweep import GRACE, NOT_ALL, Act, Allowed, Scenario, Stage
-from .scenarios import MAY_STOP, UNTOUCHED, Jobs, check_all, numbers, open_stage, steps
-
-#: A worker that is stopped before it has a job, or dies of an injected error.
-MAY_FAIL = Allowed(
-    frozenset({"Completed", "Stopped"}), frozenset({"Completed", "Stopped", "Failed"})
-)
+from .scenarios import MAY_FAIL, MAY_STOP, UNTOUCHED, Jobs, check_all, numbers, open_stage, steps
 
 PLACES: list[Scenario] = []
 
@@ -49,6 +46,7 @@ def whole(
     body: Callable[[Jobs], Awaitable[object]],
     cost: float,
     acts: tuple[Act, ...] = NOT_ALL,
+    allowed: Allowed = MAY_STOP,
     **options: Any,
 ) -> None:
     """Add a scenario whose victim is a session with all that is in it."""
@@ -60,7 +58,7 @@ def whole(
 
         await stage.victim(block)
 
-    place(name, play, cost, MAY_STOP, acts)
+    place(name, play, cost, allowed, acts)
 
 
 # Threads
@@ -114,10 +112,18 @@ def numbers_in(path: Path) -> list[int]:
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
+async def slow_steps(count: int) -> None:
+    """Write *count* numbers, the second half when the first may be in a file."""
+    await steps(count // 2)
+    await anyio.sleep(0.005)
+    for number in range(count // 2, count):
+        ajobs.write_output(number)
+
+
 async def save(stage: Stage) -> None:
     """What is not in the file is still there."""
     async with open_stage(stage) as jobs:
-        job = jobs.start(steps, 4)
+        job = jobs.start(slow_steps, 4)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "saved")
             await stage.victim(job.save, path)
@@ -125,7 +131,29 @@ async def save(stage: Stage) -> None:
             check_all(stage, job, numbers_in(path), 4)
 
 
+async def _threads_with_loops(jobs: Jobs) -> None:
+    job = jobs.start(numbers, 3, runner="thread", output_limit=1)
+    reader = jobs.start(far.async_collect, input=numbers(2), runner="thread")
+    assert await job.receive() == [0, 1, 2]
+    assert await reader == [0, 1]
+
+
+def wait_for_stop() -> None:
+    """Look for it, and wait."""
+    with ajobs.cleanup():
+        while not ajobs.stop_requested():
+            time.sleep(0.001)
+
+
+async def _stopped_threads(jobs: Jobs) -> None:
+    started = [jobs.start(wait_for_stop), jobs.start(anyio.sleep_forever, runner="thread")]
+    await ajobs.wait_any(started, timeout=0)
+    await jobs.stop(started)
+
+
 whole("threads", _threads, 10)
+whole("threads_with_loops", _threads_with_loops, 20)
+whole("stopped_threads", _stopped_threads, 20)
 whole("thread_room", _thread_room, 10, tuple(Act))
 whole("threads_throttled", _threads, 10, throttle=1)
 whole("thread_input", _thread_input, 10)
@@ -190,7 +218,56 @@ async def script(stage: Stage) -> None:
         await stage.victim(block)
 
 
+async def _room_for_a_process(jobs: Jobs) -> None:
+    job = jobs.start(far.count, 9, runner="process", output_limit=2)
+    assert await job.receive() == list(range(9))
+
+
+async def _stopped_processes(jobs: Jobs) -> None:
+    started = [
+        jobs.start(far.async_sleep_with_cleanup, runner="process"),
+        jobs.start(far.sleep_with_cleanup, runner="process", timeout=60),
+    ]
+    async for _ in started[1].receive(errors="ignore"):
+        break
+
+    await jobs.stop(started)
+
+
+async def _dead_process(jobs: Jobs) -> None:
+    await jobs.start(far.give, 1, runner="process")
+    with suppress(ajobs.WorkerDied):
+        await jobs.start(far.leave, 3, runner="process")
+
+
+async def _room_for_a_command(jobs: Jobs) -> None:
+    job = jobs.start_command(["cat"], input=wide_lines(3), output_limit=1)
+    assert [len(line) async for line in job.receive()] == [100_000] * 3
+
+
+async def _room_for_lines(jobs: Jobs) -> None:
+    job = jobs.start_command(["printf", r"a\nb\nc\nd"], output_limit=1)
+    assert await job.receive() == ["a", "b", "c", "d"]
+
+
+async def _wide_input(jobs: Jobs) -> None:
+    job = jobs.start_command(["wc", "-c"], stdin="x" * 200_000)
+    assert await job.receive() == ["200000"]
+
+
+async def wide_lines(count: int) -> AsyncIterator[str]:
+    """Give lines that no pipe holds."""
+    for _ in range(count):
+        yield "x" * 100_000
+
+
 whole("processes", _processes, 120)
+whole("process_room", _room_for_a_process, 120)
+whole("stopped_processes", _stopped_processes, 150)
+whole("dead_process", _dead_process, 100, allowed=MAY_FAIL)
+whole("command_room", _room_for_a_command, 40)
+whole("command_room_for_lines", _room_for_lines, 30)
+whole("command_with_a_wide_input", _wide_input, 30)
 place("process_runner", process_runner, 120, MAY_STOP)
 whole("process_input", _input_of_a_process, 80)
 whole("commands", _commands, 30)
@@ -232,6 +309,24 @@ def foreach(name: str, runner: str, cost: float) -> None:
     place(f"{name}_streamed", partial(play, streamed), cost, MAY_STOP)
 
 
+def foreach_with_loops(name: str, runner: str, cost: float) -> None:
+    """Add async items and async generators on *runner*, with little room and limits of time."""
+
+    async def block() -> None:
+        limits: Any = {"runner": runner, "throttle": 2, "item_timeout": 60}
+        add_one = partial(far.async_add, 1)
+        assert await ajobs.parallel_foreach(range(4), add_one, **limits) == [1, 2, 3, 4]
+        async with ajobs.parallel_foreach([2] * 4, far.async_count, buffer=1, **limits) as results:
+            assert len([result async for result in results]) == 8
+
+    async def play(stage: Stage) -> None:
+        await stage.victim(block)
+
+    place(name, play, cost, MAY_STOP)
+
+
+foreach_with_loops("foreach_threads_with_loops", "thread", 20)
+foreach_with_loops("foreach_processes_with_loops", "process", 300)
 foreach("foreach_threads", "thread", 5)
 foreach("foreach_processes", "process", 120)
 

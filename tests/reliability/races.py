@@ -289,6 +289,20 @@ async def two_removes(stage: Stage, jobs: Jobs) -> None:
     stage.check(len(misses) < 2 and len(jobs) == 0, f"{misses}")
 
 
+@race(MAY_STOP)
+async def await_against_remove(stage: Stage, jobs: Jobs) -> None:
+    """Who waits for a job that is removed hears how it ended."""
+    job = jobs.start(steps, 2, "value")
+    said: list[str] = []
+
+    async def ask() -> None:
+        said.append(await ended(job))
+
+    await together(ask, ask, partial(later, 2, partial(jobs.remove, job, force=True)))
+    stage.check(said == [str(job.state)] * 2, f"{said} of a job that is {job.state}")
+    stage.check(job not in jobs, "it is still in the table")
+
+
 @race(MAY_STOP, retain=1)
 async def retention_against_remove(stage: Stage, jobs: Jobs) -> None:
     """The table keeps the newest finished one, and never more."""

@@ -5,6 +5,7 @@ Nothing in them waits for time: what blocks is woken by a job that takes a few t
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -124,6 +125,12 @@ async def _wait(jobs: list[ajobs.Job[Any]], timeout: float | None = None) -> Non
         await job.wait(timeout)
 
 
+async def _no_time(jobs: list[ajobs.Job[Any]]) -> None:
+    await jobs[-1].wait(0)
+    await ajobs.wait_any(jobs, timeout=0)
+    await ajobs.wait_all(jobs, timeout=0)
+
+
 async def _any_by_any(jobs: list[ajobs.Job[Any]], timeout: float | None = None) -> None:
     pending: Any = jobs
     while pending:
@@ -147,6 +154,7 @@ async def _first_completed(jobs: list[ajobs.Job[Any]]) -> None:
 waits("await_job", _each)
 waits("wait", _wait)
 waits("wait_limited", partial(_wait, timeout=60))
+waits("wait_no_time", _no_time)
 waits("wait_any", _any_by_any)
 waits("wait_any_limited", partial(_any_by_any, timeout=60))
 waits("wait_all", _all)
@@ -262,6 +270,76 @@ async def follow(stage: Stage) -> None:
         everything.clear()
         await job.wait()
         check_all(stage, job, [], 3)
+
+
+@scenario()
+async def follow_from_the_start(stage: Stage) -> None:
+    """A follower of the session waits for jobs that have not begun."""
+    async with open_stage(stage) as jobs:
+        everything = [jobs.follow()]
+        job = jobs.start(steps, 3)
+
+        async def read() -> None:
+            async for _, told in everything.pop():
+                if isinstance(told, ajobs.StateChange) and ajobs.JobState(told.state).finished:
+                    break
+
+        await stage.victim(read)
+        everything.clear()
+        stage.ending = None  # it holds where the victim was, and so the follower
+        await job.wait()
+        check_all(stage, job, [], 3)
+
+
+@scenario()
+async def receive_keeping_from_the_start(stage: Stage) -> None:
+    """Each form by itself, while the job runs."""
+    async with open_stage(stage) as jobs:
+        job = jobs.start(steps, 3)
+
+        async def receive() -> None:
+            async with job.receive(keep=True, errors="ignore") as stream:
+                await stream.receive()
+
+            await job.receive(keep=True, errors="ignore")
+
+        await stage.victim(receive)
+        await job.wait()
+        check_all(stage, job, [], 3)
+
+
+@scenario()
+async def read_in_bursts(stage: Stage) -> None:
+    """So many records that readers and writers give way to others between them."""
+
+    async def write() -> AsyncIterator[int]:
+        for number in range(70):
+            yield number
+
+    async with open_stage(stage) as jobs:
+        everything = [jobs.follow()]
+        job = jobs.start(write)
+        seen: list[Any] = []
+
+        async def read() -> None:
+            await job.wait()
+            async for value in job.receive(keep=True, errors="ignore"):
+                seen.append(value)  # noqa: PERF401  # each counts as soon as it is taken
+
+            async for _ in job.follow():
+                pass
+
+            async for _, told in everything.pop():
+                if isinstance(told, ajobs.StateChange) and ajobs.JobState(told.state).finished:
+                    break
+
+        await stage.victim(read)
+        everything.clear()
+        stage.ending = None  # it holds where the victim was, and so the follower
+        await job.wait()
+        taken = [value async for value in job.receive(errors="ignore")]
+        stage.check(seen == taken[: len(seen)], f"saw {seen} of {taken}")
+        stage.check(taken == list(range(70)) or job.state != "Completed", f"took {taken}")
 
 
 @scenario()
@@ -466,6 +544,23 @@ async def _cleaning(jobs: Jobs) -> None:
     await checkpoint()
 
 
+async def _cleaning_generator(jobs: Jobs) -> None:
+    async def generate() -> AsyncIterator[int]:
+        try:
+            for number in range(3):
+                yield number
+        finally:
+            with ajobs.cleanup():
+                await checkpoint()
+
+    # It waits for room, and so stands where it gives a value.
+    job = jobs.start(generate, output_limit=1)
+    for _ in range(4):
+        await checkpoint()
+
+    await job.stop()
+
+
 async def _family(jobs: Jobs) -> None:
     async def grow(depth: int) -> None:
         await checkpoint()
@@ -522,6 +617,7 @@ session_is_victim("session", _some)
 session_is_victim("session_with_a_wait", _some_and_wait)
 session_is_victim("session_throttled", _some, throttle=1)
 session_is_victim("session_with_cleanup", _cleaning, drain=0)
+session_is_victim("session_with_cleanup_in_a_generator", _cleaning_generator, drain=0)
 session_is_victim("session_family", _family, throttle=2)
 session_is_victim("session_failing", _failing, MAY_FAIL)
 session_is_victim("session_nested", _nested, MAY_FAIL)
@@ -575,81 +671,74 @@ async def hosted_session(stage: Stage) -> None:
             stage.check(stage.was_hurt, "the session fails")
 
 
-# parallel_foreach
+async def _many(jobs: Jobs) -> None:
+    async def tiny() -> None:
+        time.sleep(0.0002)  # noqa: ASYNC251  # all together they hold the loop for long
+
+    for _ in range(70):
+        jobs.start(tiny)
 
 
-def foreach_is_victim(name: str, fn: Callable[[], Awaitable[Any]]) -> None:
-    """Add a scenario whose victim is a whole `parallel_foreach`."""
+async def _stopped_from_within(jobs: Jobs) -> None:
+    async def stop_all() -> None:
+        await jobs.stop(jobs)
 
-    async def play(stage: Stage) -> None:
-        await stage.victim(fn)
-
-    SCENARIOS.append(Scenario(name, play, MAY_STOP))
-
-
-async def _awaited() -> None:
-    assert await ajobs.parallel_foreach(range(5), turn, throttle=2) == list(range(5))
+    jobs.start(careful, 1, [])
+    jobs.start(stop_all)
 
 
-async def _streamed(ordered: bool | None = None, buffer: int | None = None) -> None:
-    got = []
-    each = ajobs.parallel_foreach(numbers(5), turn, throttle=2, ordered=ordered, buffer=buffer)
-    async with each as results:
-        async for result in results:
-            got.append(result)
-            await checkpoint()
+async def _stopped_by_itself(jobs: Jobs) -> None:
+    async def stop_itself() -> None:
+        await jobs.stop(ajobs.current_job())
 
-    assert sorted(got) == list(range(5))
+    jobs.start(stop_itself)
 
 
-async def _left_early() -> None:
-    async with ajobs.parallel_foreach(numbers(99), turn, throttle=3) as results:
-        async for _ in results:
-            break
+async def _watched(jobs: Jobs) -> None:
+    await _family(jobs)
+    await jobs.watch()
 
 
-async def _generated() -> None:
-    async def twice(item: int) -> AsyncIterator[int]:
-        for _ in range(2):
-            await checkpoint()
-            yield item
-
-    assert await ajobs.parallel_foreach(range(3), twice) == [0, 0, 1, 1, 2, 2]
+async def _watched_by_a_job(jobs: Jobs) -> None:
+    await _some(jobs)
+    jobs.start(jobs.watch)
 
 
-async def _with_errors(on_error: Any) -> None:
-    async def odd_fails(item: int) -> int:
-        await checkpoint()
-        if item % 2:
-            raise ValueError("injected")
-
-        return item
-
-    try:
-        await ajobs.parallel_foreach(range(4), odd_fails, on_error=on_error, throttle=2)
-    except (ValueError, ajobs.ForeachErrors):
-        assert on_error != "return"
+session_is_victim("session_with_many", _many)
+session_is_victim("session_stopped_from_within", _stopped_from_within)
+session_is_victim("session_stopped_by_itself", _stopped_by_itself)
+session_is_victim("session_watched", _watched)
+session_is_victim("session_watched_by_a_job", _watched_by_a_job)
 
 
-async def _limited() -> None:
-    await ajobs.parallel_foreach(range(3), turn, timeout=60, item_timeout=60, max_per_second=1e6)
+@scenario(MAY_STOP, NOT_ALL)
+async def hosted_session_closed_by_two(stage: Stage) -> None:
+    """One of them waits for the other."""
+    jobs = await ajobs.open_session()
+    jobs.start(steps, 2)
+
+    async def close() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(jobs.aclose)
+            await jobs.aclose()
+
+    await stage.victim(close)
+    await jobs.aclose()
 
 
-async def _nested_calls() -> None:
-    async def inner(item: int) -> list[int]:
-        return await ajobs.parallel_foreach(range(item), turn, throttle=1)
+@scenario(UNTOUCHED, NOT_ALL)
+async def progress_shown(stage: Stage) -> None:
+    """Bars while a block runs, and until the jobs have ended."""
 
-    assert await ajobs.parallel_foreach(range(3), inner, throttle=2) == [[], [0], [0, 1]]
+    async def tracked() -> None:
+        async for _ in ajobs.track(numbers(3), total=3):
+            pass
 
+    async with open_stage(stage) as jobs:
+        started = [jobs.start(tracked), jobs.start(tracked)]
 
-foreach_is_victim("foreach_awaited", _awaited)
-foreach_is_victim("foreach_streamed", _streamed)
-foreach_is_victim("foreach_ordered", partial(_streamed, ordered=True))
-foreach_is_victim("foreach_buffered", partial(_streamed, buffer=0))
-foreach_is_victim("foreach_left_early", _left_early)
-foreach_is_victim("foreach_generators", _generated)
-foreach_is_victim("foreach_raise", partial(_with_errors, "raise"))
-foreach_is_victim("foreach_continue", partial(_with_errors, "continue"))
-foreach_is_victim("foreach_return", partial(_with_errors, "return"))
-foreach_is_victim("foreach_limited", _limited)
-foreach_is_victim("foreach_nested", _nested_calls)
+        async def show() -> None:
+            async with ajobs.show_progress(*started):
+                await started[0]
+
+        await stage.victim(show)

@@ -15,6 +15,7 @@ from collections import Counter
 import pytest
 from anyio.lowlevel import checkpoint
 
+from .foreach_scenarios import FOREACH
 from .harness.driving import HERE, LOOPS
 from .harness.oracle import unraisable_in
 from .harness.sweep import (
@@ -30,7 +31,7 @@ from .harness.sweep import (
 from .place_scenarios import PLACES
 from .scenarios import SCENARIOS, UNTOUCHED
 
-BY_NAME = {one.name: one for one in SCENARIOS + PLACES}
+BY_NAME = {one.name: one for one in SCENARIOS + FOREACH + PLACES}
 
 #: The part of all injections that each push makes, and the seconds that it may take for one
 #: scenario: workers and programs are dear.

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from .foreach_scenarios import FOREACH
 from .harness.sweep import Injection, Scenario, fail_for, perform
 from .races import RACES
 from .scenarios import SCENARIOS
@@ -27,7 +28,8 @@ ALSO = (
     "foreach_ordered",
     "foreach_nested",
 )
-BY_NAME = {one.name: one for one in RACES + SCENARIOS if one in RACES or one.name in ALSO}
+PLAYED = RACES + [one for one in SCENARIOS + FOREACH if one.name in ALSO]
+BY_NAME = {one.name: one for one in PLAYED}
 
 #: Seeds for each scenario and loop; a thousand and more over all of them.
 SEEDS = 30

@@ -216,6 +216,12 @@ class Stage:
         """Note *what* asyncio would log; a failed wait leaves futures that nobody looks at."""
         self.check(self.was_hurt, what)
 
+    @property
+    def is_attacked(self) -> bool:
+        """True if the next suspension is attacked, or is one of those that the others may be."""
+        point = self.injection.point
+        return self._is_on and (point == 0 or self.count + 1 in {point, self._again_at})
+
     def reached(self, yielded: object) -> BaseException | None:
         """Count a suspension, and act if it is the one."""
         if not self._is_on:
