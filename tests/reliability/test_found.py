@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextvars
 import errno
+import importlib
+import importlib.util
 import logging
 import signal
 import subprocess
@@ -33,6 +36,7 @@ from ajobs._log import Log
 from ajobs._place import Rules
 from ajobs._poll import Poll
 from ajobs._pool import Pool
+from ajobs._worker.hooks import OnImport
 from ajobs.runners import command
 from tests import support
 from tests.conftest import footprint, left_since
@@ -679,3 +683,27 @@ async def test_a_stop_of_a_worker_whose_loop_is_half_made_is_a_stop() -> None:
             await job.stop()
 
         assert job.state == "Stopped"
+
+
+def test_a_worker_notices_an_import_that_was_broken_off_and_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop in the first import of what jobs write with: their cleanup was in no job."""
+    (tmp_path / "hooked.py").write_text("import builtins\nbuiltins.at_import()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    ends = iter([ajobs.StopRequested()])
+
+    def stop_once() -> None:
+        for end in ends:
+            raise end
+
+    monkeypatch.setattr(builtins, "at_import", stop_once, raising=False)
+    seen: list[object] = []
+    with patch.object(sys, "meta_path", sys.meta_path.copy()), patch.dict(sys.modules):
+        OnImport({"hooked": seen.append}).install()
+        assert importlib.util.find_spec("hooked") is not None
+        with pytest.raises(ajobs.StopRequested):
+            importlib.import_module("hooked")
+
+        assert seen == []
+        assert seen == [importlib.import_module("hooked")]

@@ -36,27 +36,29 @@ class OnImport:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Find *name* as the other finders do, and have its loader tell when it is done."""
-        call = self._calls.pop(name, None)
-        if call is None:
+        if name not in self._calls:
             return None
 
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(name, path, target)
             if spec is not None and spec.loader is not None:
-                _then_call(spec.loader, name, call)
+                _then_call(spec.loader, self._calls)
                 return spec
 
         return None
 
 
-def _then_call(loader: Any, name: str, call: Callable[[Any], object]) -> None:
+def _then_call(loader: Any, calls: dict[str, Callable[[Any], object]]) -> None:
     load = loader.exec_module
 
     def exec_module(module: Any) -> None:
         load(module)
         # One loader may serve many modules, as that of an archive does.
-        if module.__name__ == name:
+        call = calls.get(module.__name__)
+        if call is not None:
             call(module)
+            # Now, not when it was found: an import that is broken off is begun again.
+            calls.pop(module.__name__, None)
 
     loader.exec_module = exec_module
 
