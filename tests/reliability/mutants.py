@@ -63,15 +63,15 @@ Position = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change of a file; *made* is the source with it."""
+    """One change of a file; *change* returns the source with it."""
 
     path: Path
     line: int
     source: str
-    made: str
+    change: Callable[[], str]
 
     def __str__(self) -> str:
-        before, after = self.source.splitlines(), self.made.splitlines()
+        before, after = self.source.splitlines(), self.change().splitlines()
         changed = list(unified_diff(before, after, n=0, lineterm=""))[3:]
         return "\n".join([f"{self.path}:{self.line}", *changed])
 
@@ -116,6 +116,7 @@ class Reach:
         self._data = CoverageData(str(tree / ".coverage"))
         self._data.read()
         self._names = {Path(name).relative_to(tree): name for name in self._data.measured_files()}
+        self._contexts: dict[Path, dict[int, list[str]]] = {}
         self.seconds = dict(self._times(tree))
 
     @staticmethod
@@ -133,7 +134,10 @@ class Reach:
 
     def tests(self, path: Path, line: int) -> list[str]:
         """Return the tests that reach *line* of *path*, the quick ones first."""
-        contexts = self._data.contexts_by_lineno(self._names[path]).get(line, [])
+        if path not in self._contexts:
+            self._contexts[path] = self._data.contexts_by_lineno(self._names[path])
+
+        contexts = self._contexts[path].get(line, [])
         names = {context.rpartition("|")[0] for context in contexts} & self.seconds.keys()
         chosen: list[str] = []
         spent = 0.0
@@ -173,13 +177,14 @@ def mutants(path: Path, source: str, chance: random.Random) -> Iterator[Mutant]:
     mutate: Any = importlib.import_module("cosmic_ray.mutating").mutate_code
     skipped = unevaluated(source)
     places: dict[Position, list[Callable[[], str]]] = defaultdict(list)
+    nodes = list(trees.ast_nodes(trees.get_ast(source)))
     for name in plugins.operator_names():
         if "Variable" in name:
             continue  # these want to be told names
 
         operator = plugins.get_operator(name)()
         occurrence = 0
-        for node in trees.ast_nodes(trees.get_ast(source)):
+        for node in nodes:
             for start, _ in operator.mutation_positions(node):
                 if not any(first <= start < last for first, last in skipped):
                     places[start].append(partial(mutate, source, operator, occurrence))
@@ -187,13 +192,13 @@ def mutants(path: Path, source: str, chance: random.Random) -> Iterator[Mutant]:
                 occurrence += 1
 
     for (line, _), ways in sorted(places.items()):
-        yield Mutant(path, line, source, chance.choice(ways)())
+        yield Mutant(path, line, source, chance.choice(ways))
 
 
 def survives(mutant: Mutant, tests: list[str], seconds: float, tree: Path) -> bool:
     """Tell whether no test notices *mutant*."""
     file = tree / mutant.path
-    file.write_text(mutant.made)
+    file.write_text(mutant.change())
     try:
         return pytest_in(tree, "-x", "--timeout=30", *tests, limit=STARTING + SLOWER * seconds)
     finally:

@@ -36,7 +36,7 @@ BY_NAME = {one.name: one for one in SCENARIOS + FOREACH + PLACES}
 #: The part of all injections that each push makes, and the seconds that it may take for one
 #: scenario: workers and programs are dear.
 SHARE = 0.25
-SECONDS = 0.3
+SECONDS = 0.2
 
 #: So many finds end a scenario: two that hang take less than a test may.
 ENOUGH = 2
