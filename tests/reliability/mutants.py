@@ -83,7 +83,11 @@ def copy_tree(folder: Path) -> Path:
 
 
 def pytest_in(tree: Path, *options: str, limit: float | None = None) -> bool:
-    """Tell whether the tests pass in *tree*, within *limit* seconds."""
+    """Tell whether the tests pass in *tree*, within *limit* seconds.
+
+    Raises:
+        RuntimeError: There are no such tests, which would pass for a failure.
+    """
     environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [*ALONE, *PYTEST, *options]
     try:
@@ -92,6 +96,9 @@ def pytest_in(tree: Path, *options: str, limit: float | None = None) -> bool:
         )
     except subprocess.TimeoutExpired:
         return False
+
+    if b"ERROR: not found" in ran.stdout + ran.stderr:
+        raise RuntimeError(ran.stderr.decode())
 
     return ran.returncode == 0
 
