@@ -141,12 +141,15 @@ class Talk:
             else:
                 emit.on_leave(listening.cancel)
 
-            with anyio.move_on_after(_POLITE_SECONDS):
-                await self._listen()
+            pause = _POLITE_SECONDS
+            while self._outcome is None:
+                with anyio.move_on_after(pause):
+                    await self._listen()
 
-            if self._outcome is None:
-                place.interrupt()
-                await self._listen()
+                # Again and again: a busy machine makes one signal of two.
+                pause *= 2
+                if self._outcome is None:
+                    place.interrupt()
 
         # "Stopped" means that nothing of the job runs any more, its threads included.
         self.is_clean = False

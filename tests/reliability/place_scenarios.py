@@ -220,6 +220,8 @@ async def script(stage: Stage) -> None:
 
 async def _room_for_a_process(jobs: Jobs) -> None:
     job = jobs.start(far.count, 9, runner="process", output_limit=2)
+    # Meanwhile it comes to where it waits.
+    assert await jobs.start(far.add, 1, 2, runner="process") == 3
     assert await job.receive() == list(range(9))
 
 

@@ -9,6 +9,7 @@ import errno
 import importlib
 import importlib.util
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from ajobs._log import Log
 from ajobs._place import Rules
 from ajobs._poll import Poll
 from ajobs._pool import Pool
+from ajobs._process import WorkerProcess
 from ajobs._worker.hooks import OnImport
 from ajobs.runners import command
 from tests import support
@@ -683,6 +685,41 @@ async def test_a_stop_of_a_worker_whose_loop_is_half_made_is_a_stop() -> None:
             await job.stop()
 
         assert job.state == "Stopped"
+
+
+async def test_a_stop_reaches_a_worker_whose_machine_stands_still() -> None:
+    """Both signals came as one, which only says that there will be another."""
+    told: list[object] = []
+    second = anyio.Event()
+    interrupt = WorkerProcess.interrupt
+
+    def count(place: WorkerProcess) -> None:
+        interrupt(place)
+        told.append(place)
+        if len(told) == 2:
+            second.set()
+
+    async with ajobs.ProcessRunner(max_workers=1) as runner, ajobs.Session() as jobs:
+        pid = await jobs.start(far.pid, runner=runner)
+        job = jobs.start(far.sleep_with_cleanup, runner=runner)
+        assert await job.receive(errors="ignore").receive() == "ready"
+        os.kill(pid, signal.SIGSTOP)
+        with patch.object(WorkerProcess, "interrupt", count):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(job.stop, 5)
+                await second.wait()
+                os.kill(pid, signal.SIGCONT)
+
+        assert await job.receive(errors="ignore") == ["cleaned"]
+
+
+async def test_a_stop_in_the_last_step_of_a_write_is_not_lost() -> None:
+    """It was to be raised by the write, which had looked whether there was one."""
+    async with ajobs.Session() as jobs:
+        job = jobs.start(odd.miss_a_due_stop, runner="process")
+        assert await job.receive(errors="ignore").receive() == "ready"
+        await job.stop(grace=5)
+        assert await job.receive(errors="ignore") == ["cleaned"]
 
 
 def test_a_worker_notices_an_import_that_was_broken_off_and_begun_again(

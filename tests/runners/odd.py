@@ -418,3 +418,17 @@ def halt_half_made_loops() -> None:
             time.sleep(0.01)
 
     vars(loop)["enter_context"] = enter_and_wait
+
+
+def miss_a_due_stop() -> None:
+    """Sleep, as if the signal of a stop had come in the very last step of a write."""
+    import ajobs
+    from ajobs._context import current_context
+
+    job: Any = current_context()
+    ajobs.write_output("ready")
+    try:
+        job.is_stopped = job._is_interrupted = job._outgoing.is_stop_due = True
+        time.sleep(60)
+    finally:
+        ajobs.write_output("cleaned")

@@ -295,17 +295,19 @@ class FarJob:
         """Act on the signal of a stop, in the main thread, which was at *frame*.
 
         The first one only sets the flag: code that looks at it may be about to. The parent
-        sends a second one soon.
+        sends more of them until it hears of the end.
         """
         was_stopped, self.is_stopped = self.is_stopped, True
+        was_raised = self._is_interrupted and not self._outgoing.is_stop_due
         if self.on_stop is not None:
             self.on_stop()
-        elif not was_stopped or self._is_interrupted or self._watches_stop:
+        elif not was_stopped or was_raised or self._watches_stop:
             return
         elif frame is not None and frame.f_globals.get("__name__") in _INDIVISIBLE:
             self._outgoing.is_stop_due = self._is_interrupted = True
         elif not self._outgoing.is_over:
             self._is_interrupted = True
+            self._outgoing.is_stop_due = False
             try:
                 raise_stop()
             except ImportError:
