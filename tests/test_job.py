@@ -264,6 +264,18 @@ def raise_here() -> None:
     raise Error
 
 
+async def test_traceback_of_a_library_that_is_the_job() -> None:
+    """Where all of it is a library's, the library is shown, and still none of our insides."""
+    async with ajobs.Session(failures="keep") as jobs:
+        job = jobs.start(anyio.to_thread.run_sync, int, "none")
+        await job.wait()
+
+    assert job.reason is not None
+    files = [frame.filename for frame in traceback.extract_tb(job.reason.__traceback__)]
+    assert files
+    assert "anyio" in files[0]
+
+
 async def test_B7_a_thousand_raises_do_not_grow_the_traceback() -> None:
     """Raising the same failure a thousand times does not grow its traceback."""
 

@@ -91,6 +91,19 @@ async def test_slow_items_are_told_one_by_one(clock: Clock) -> None:
     assert {one.activity for one in records} == {"copying"}
 
 
+async def test_more_items_than_were_announced(clock: Clock) -> None:
+    """What is too much is never less than done, and no time is left for it."""
+    clock.step = 2.0
+
+    async def slow() -> None:
+        for _ in ajobs.track(range(3), total=1):
+            pass
+
+    records = told(await run(slow))
+    assert [one.percent for one in records] == [0, 100, 100, 100, 100]
+    assert [one.seconds_remaining for one in records] == [None, 0, 0, 0, None]
+
+
 async def test_fast_items_cost_no_clock(clock: Clock) -> None:
     """The clock is looked at once for some thirty items, and nothing is told in between."""
     job = await run(total, range(3200))

@@ -30,7 +30,9 @@ async def test_B3_wait_any_returns_with_the_first() -> None:
     async with ajobs.Session() as jobs:
         slow, quick = jobs.start(forever), jobs.start(gate.wait)
         gate.open()
-        assert WaitResult([quick], [slow]) == await wait_any(slow, quick)
+        result = await wait_any(slow, quick)
+        assert WaitResult([quick], [slow]) == result
+        assert [quick] != result.pending
         await slow.stop()
 
 
