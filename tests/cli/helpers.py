@@ -31,3 +31,11 @@ def on_terminal(*words: str) -> str:
 
     os.close(screen)
     return b"".join(parts).decode()
+
+
+def without_reminder(said: str) -> str:
+    """Return *said* without what is told to who waits longer than a second after Ctrl-C.
+
+    On a busy machine everybody does.
+    """
+    return said.removeprefix("ajobs: stopping; Ctrl-C again ends it at once\n")

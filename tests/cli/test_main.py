@@ -13,6 +13,7 @@ import rich_click as click
 from ajobs.cli import main
 from ajobs.cli._app import COMMANDS
 from ajobs.cli._ends import Problem, Status
+from tests.cli.helpers import without_reminder
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -241,7 +242,7 @@ def test_signal(backend: str, number: int, status: int, word: str) -> None:
     ended = signalled(backend, number)
 
     assert ended.stdout == "cleanup\n"
-    assert ended.stderr == f"ajobs: {word}; the jobs have been stopped\n"
+    assert without_reminder(ended.stderr) == f"ajobs: {word}; the jobs have been stopped\n"
     assert ended.returncode == status
 
 
