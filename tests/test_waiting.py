@@ -399,6 +399,29 @@ async def test_waiting_for_oneself(me: Any) -> None:
             await jobs.start(me)
 
 
+async def test_a_wait_that_was_given_up_makes_no_ring() -> None:
+    """A16: who waited once, and does no more, can be waited for."""
+    gate, other = Gate(), Gate()
+
+    async def give_up() -> None:
+        with anyio.move_on_after(0):
+            await second.wait()
+
+        gate.open()
+        await other.wait()
+
+    async def wait_for_it() -> None:
+        await gate.wait()
+        other.open()
+        await first
+
+    async with ajobs.Session() as jobs:
+        second = jobs.start(wait_for_it)
+        first = jobs.start(give_up)
+        await wait_all(first, second)
+        assert [first.state, second.state] == ["Completed", "Completed"]
+
+
 async def test_waiting_for_oneself_with_poll() -> None:
     """A look at oneself is no wait."""
 
