@@ -10,6 +10,9 @@ from abc import ABC, abstractmethod
 from contextvars import ContextVar
 from typing import Protocol
 
+import anyio
+from anyio.lowlevel import checkpoint
+
 #: The session whose block or job the code is in. It may belong to another loop, or be over.
 current_host: ContextVar[Host] = ContextVar("ajobs_session")
 
@@ -35,3 +38,15 @@ class Host(Protocol):
 
     def take_in(self, guest: Guest) -> bool:
         """Run *guest*; False if the call does not come from the host's loop, or too late."""
+
+
+async def until_set(closing: anyio.Event) -> None:
+    """Wait for *closing*, which ends what the session keeps.
+
+    A want of memory or descriptors in this wait is no reason to end what runs: it is repeated.
+    """
+    while not closing.is_set():
+        try:
+            await closing.wait()
+        except (OSError, MemoryError):
+            await checkpoint()

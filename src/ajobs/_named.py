@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import Any
 
 import anyio
-from anyio.lowlevel import checkpoint
 
+from ._guests import until_set
 from ._loop import Loop
 from ._runner import Emit, Runner
 from ._spec import JobSpec
@@ -94,18 +94,10 @@ class HostedRunner(Runner):
             try:
                 async with self._runner:
                     self._opened.set()
-                    await self._until_closing()
+                    await until_set(self._closing)
             except BaseException as exc:  # noqa: BLE001  # the jobs raise it
                 self._error = exc
                 self._opened.set()
-
-    async def _until_closing(self) -> None:
-        while not self._closing.is_set():
-            try:
-                await self._closing.wait()
-            except (OSError, MemoryError):
-                # A want of memory in this wait is no reason to end the jobs that run.
-                await checkpoint()
 
     def close(self) -> None:
         """Close the runner; its task ends when that is done."""

@@ -17,7 +17,17 @@ from anyio.lowlevel import checkpoint
 import ajobs
 
 from .harness.sweep import Allowed, Scenario, Stage
-from .scenarios import MAY_FAIL, MAY_STOP, UNTOUCHED, Jobs, careful, numbers, steps, turn
+from .scenarios import (
+    MAY_FAIL,
+    MAY_STOP,
+    UNTOUCHED,
+    Jobs,
+    careful,
+    numbers,
+    read_to_an_end,
+    steps,
+    turn,
+)
 
 RACES: list[Scenario] = []
 
@@ -260,15 +270,7 @@ def _cancel(scope: anyio.CancelScope) -> Callable[[], Awaitable[None]]:
 async def remove_against_follow(stage: Stage, jobs: Jobs) -> None:
     """A follower of the session sees the end of what is removed under it."""
     job = jobs.start(steps, 2)
-    followers = [jobs.follow()]
-    seen: list[Any] = []
-
-    async def follow() -> None:
-        async for _, told in followers.pop():
-            seen.append(told)
-            if isinstance(told, ajobs.StateChange) and ajobs.JobState(told.state).finished:
-                break
-
+    follow = partial(read_to_an_end, [jobs.follow()])
     await together(follow, partial(later, 1, partial(jobs.remove, job, force=True)))
     stage.check(job not in jobs, "it is still in the table")
 

@@ -248,6 +248,13 @@ async def receive_keeping(stage: Stage) -> None:
         check_all(stage, job, [], 3)
 
 
+async def read_to_an_end(followers: list[Any]) -> None:
+    """Read the one follower of a session, which is kept nowhere else, until a job has ended."""
+    async for _, told in followers.pop():
+        if isinstance(told, ajobs.StateChange) and ajobs.JobState(told.state).finished:
+            break
+
+
 @scenario()
 async def follow(stage: Stage) -> None:
     """Two followers of a job and one of the session."""
@@ -262,9 +269,7 @@ async def follow(stage: Stage) -> None:
             async for _ in job.follow():
                 pass
 
-            async for _, told in everything.pop():
-                if isinstance(told, ajobs.StateChange) and ajobs.JobState(told.state).finished:
-                    break
+            await read_to_an_end(everything)
 
         await stage.victim(read)
         everything.clear()
@@ -280,9 +285,7 @@ async def follow_from_the_start(stage: Stage) -> None:
         job = jobs.start(steps, 3)
 
         async def read() -> None:
-            async for _, told in everything.pop():
-                if isinstance(told, ajobs.StateChange) and ajobs.JobState(told.state).finished:
-                    break
+            await read_to_an_end(everything)
 
         await stage.victim(read)
         everything.clear()
@@ -329,9 +332,7 @@ async def read_in_bursts(stage: Stage) -> None:
             async for _ in job.follow():
                 pass
 
-            async for _, told in everything.pop():
-                if isinstance(told, ajobs.StateChange) and ajobs.JobState(told.state).finished:
-                    break
+            await read_to_an_end(everything)
 
         await stage.victim(read)
         everything.clear()

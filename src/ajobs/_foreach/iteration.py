@@ -10,10 +10,9 @@ from typing import Any, Generic, Self, TypeVar
 
 import anyio
 from anyio import EndOfStream, WouldBlock
-from anyio.lowlevel import checkpoint
 
 from .._errors import SessionClosed
-from .._guests import Guest, current_host
+from .._guests import Guest, current_host, until_set
 from .._loop import current_loop
 from .._state import judge
 from .items import LOGGER
@@ -116,21 +115,13 @@ class Hosting(Guest):
 
         run.start(place)
         try:
-            await self._until_closing()
+            await until_set(self._closing)
+        except run.loop.cancelled as exc:
+            # Somebody cancels every task. What was cut off must not look like the end.
+            self._cut_off(judge(None, exc, run.loop.cancelled)[1])
+            raise
         finally:
             await self._leave()
-
-    async def _until_closing(self) -> None:
-        while not self._closing.is_set():
-            try:
-                await self._closing.wait()
-            except (OSError, MemoryError):
-                # A want of memory in this wait is no reason to end the items that run.
-                await checkpoint()
-            except self._run.loop.cancelled as exc:
-                # Somebody cancels every task. What was cut off must not look like the end.
-                self._cut_off(judge(None, exc, self._run.loop.cancelled)[1])
-                raise
 
     async def _leave(self) -> None:
         try:
