@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import subprocess
 import sys
 import threading
@@ -188,6 +189,15 @@ class TestInterpreter:
         monkeypatch.undo()
         assert next(turns) > 3
         assert caplog.messages == []
+
+    async def test_handlers_of_signals_stay_in_the_main_interpreter(
+        self, jobs: ajobs.Session, runner: InterpreterRunner
+    ) -> None:
+        """Nothing there counts them: two that do it at once end the process, by and by."""
+        mine = signal.getsignal(signal.SIGINT)
+        assert mine is not None
+        assert await jobs.start(far.handlers_seen, runner=runner) == set()
+        assert signal.getsignal(signal.SIGINT) is mine
 
     async def test_context_and_initializer(self, jobs: ajobs.Session, anyio_backend: str) -> None:
         """As for processes."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 
-# The C module alone, as for all that a new interpreter loads.
+# The C modules alone, as for all that a new interpreter loads.
+import _signal  # type: ignore[import-not-found]
 from _io import _TextIOBase
 from types import ModuleType
 
@@ -34,6 +35,10 @@ class InsideEnd(FarEnd):
 
     def prepare(self) -> None:
         self._standard = _Lines(self, "information"), _Lines(self, "error")
+        # Python gives out the handlers themselves, objects of the main interpreter that this one
+        # counts beside it, unlocked: sooner or later the process dies of that. trio asks for one
+        # at each start of a loop, asyncio sometimes.
+        _signal.getsignal = _handler
         self.tidy()
 
     def begin(self, cwd: str) -> None:
@@ -53,6 +58,10 @@ class InsideEnd(FarEnd):
         sys.stdout, sys.stderr = self._standard
         sys.modules["__main__"] = ModuleType("__main__")
         return True
+
+
+def _handler(_number: int) -> None:
+    """Say that whatever handles the signal was not installed from here."""
 
 
 class _Lines(_TextIOBase):
