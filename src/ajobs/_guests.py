@@ -45,8 +45,10 @@ async def until_set(closing: anyio.Event) -> None:
 
     A want of memory or descriptors in this wait is no reason to end what runs: it is repeated.
     """
+    wait = closing.wait
     while not closing.is_set():
         try:
-            await closing.wait()
+            await wait()
+            wait = closing.wait
         except (OSError, MemoryError):
-            await checkpoint()
+            wait = checkpoint  # first the others have their turns

@@ -472,6 +472,28 @@ async def test_a_run_held_by_a_session_goes_on_if_the_wait_for_its_end_fails() -
             assert [result async for result in results] == list(range(5))
 
 
+async def test_a_run_held_by_a_session_goes_on_if_its_wait_fails_twice() -> None:
+    """The second time was the end of the run, and looked like the end of the results."""
+    failed: list[bool] = []
+
+    async def turn_or_fail() -> None:
+        if not failed:
+            failed.append(True)
+            raise MemoryError
+
+        await checkpoint()
+
+    with (
+        failing_event("ajobs._foreach.iteration", 1),
+        patch("ajobs._guests.checkpoint", turn_or_fail),
+    ):
+        async with ajobs.Session():
+            results = ajobs.parallel_foreach(range(5), support.give, throttle=1)
+            assert [result async for result in results] == list(range(5))
+
+    assert failed
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_run_held_by_a_session_that_is_cancelled_does_not_look_complete() -> None:
     """Whoever iterated over it took that for its end."""

@@ -116,8 +116,8 @@ class Hosting(Guest):
         run.start(place)
         try:
             await until_set(self._closing)
-        except run.loop.cancelled as exc:
-            # Somebody cancels every task. What was cut off must not look like the end.
+        except BaseException as exc:
+            # Such as somebody who cancels every task. What was cut off must not look like the end.
             self._cut_off(judge(None, exc, run.loop.cancelled)[1])
             raise
         finally:

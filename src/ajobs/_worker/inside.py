@@ -6,10 +6,9 @@ alone: `print` is caught above the descriptors, and a stop has to be looked for.
 
 from __future__ import annotations
 
-import sys
-
 # The C modules alone, as for all that a new interpreter loads.
 import _signal  # type: ignore[import-not-found]
+import sys
 from _io import _TextIOBase
 from types import ModuleType
 
