@@ -199,8 +199,10 @@ async def _commands(jobs: Jobs) -> None:
 
 
 async def _stopped_command(jobs: Jobs) -> None:
-    job = jobs.start_command(["sleep", "60"])
-    await checkpoint()
+    job = jobs.start_command(["sh", "-c", "echo ready; exec sleep 60"])
+    async for _ in job.receive(errors="ignore"):
+        break
+
     await job.stop()
 
 
@@ -242,6 +244,11 @@ async def _dead_process(jobs: Jobs) -> None:
         await jobs.start(far.leave, 3, runner="process")
 
 
+async def _hung_up_process(jobs: Jobs) -> None:
+    with suppress(ajobs.WorkerDied):
+        await jobs.start(far.hang_up, runner="process")
+
+
 async def _room_for_a_command(jobs: Jobs) -> None:
     job = jobs.start_command(["cat"], input=wide_lines(3), output_limit=1)
     assert [len(line) async for line in job.receive()] == [100_000] * 3
@@ -267,6 +274,7 @@ whole("processes", _processes, 120)
 whole("process_room", _room_for_a_process, 120)
 whole("stopped_processes", _stopped_processes, 150)
 whole("dead_process", _dead_process, 100, allowed=MAY_FAIL)
+whole("hung_up_process", _hung_up_process, 120, allowed=MAY_FAIL)
 whole("command_room", _room_for_a_command, 40)
 whole("command_room_for_lines", _room_for_lines, 30)
 whole("command_with_a_wide_input", _wide_input, 30)

@@ -34,9 +34,9 @@ from .scenarios import SCENARIOS, UNTOUCHED
 BY_NAME = {one.name: one for one in SCENARIOS + FOREACH + PLACES}
 
 #: The part of all injections that each push makes, and the seconds that it may take for one
-#: scenario: workers and programs are dear.
+#: scenario, on all loops together: workers and programs are dear.
 SHARE = 0.25
-SECONDS = 0.2
+SECONDS = 0.4
 
 #: So many finds end a scenario: two that hang take less than a test may.
 ENOUGH = 2
@@ -80,7 +80,7 @@ def sweep(
 @pytest.mark.parametrize("name", BY_NAME)
 def test_sweep(name: str, loop: str, seed: int, tally: Counter[str]) -> None:
     """No attack makes anything hang, leak, or end in a way that it must not."""
-    sweep(BY_NAME[name], loop, seed, SHARE, SECONDS, tally)
+    sweep(BY_NAME[name], loop, seed, SHARE, SECONDS / len(HERE), tally)
 
 
 @pytest.mark.soak

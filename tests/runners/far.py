@@ -270,7 +270,7 @@ def hang_up() -> None:
 
 async def handlers_seen() -> set[str]:
     """Return which handlers of signals this interpreter gets to see."""
-    import _signal
+    import _signal  # type: ignore[import-not-found]
 
     handlers = (
         read(number) for read in (signal.getsignal, _signal.getsignal) for number in (2, 15)

@@ -80,7 +80,7 @@ NOT_ALL = tuple(act for act in Act if act is not Act.CANCEL_ALL)
 INFALLIBLE = ("ajobs timers",)
 
 #: Acts that come once more while what the first one set off is under way.
-TWICE = (Act.CANCEL, Act.TASK_CANCEL, Act.STOP)
+TWICE = (Act.CANCEL, Act.TASK_CANCEL, Act.STOP, *ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,34 +228,38 @@ class Stage:
             return None
 
         self.count += 1
-        if self.count == self.injection.point:
-            return self._act(yielded)
+        is_first, is_second = self.count == self.injection.point, self.count == self._again_at
+        if not (is_first or is_second):
+            return None
 
-        if self.count == self._again_at:
+        if self.injection.act in ERRORS:
+            return self._fail()
+
+        if is_first:
+            self.driver.do_at(self.injection.moment, yielded, self._do)
+        else:
             self._do(second=True)
 
         return None
 
-    def _act(self, yielded: object) -> BaseException | None:
-        injection = self.injection
-        if injection.act in ERRORS:
-            if self.driver.task_name() in INFALLIBLE:
-                return None
+    def _fail(self) -> BaseException | None:
+        if self.driver.task_name() in INFALLIBLE:
+            return None
 
-            self.has_acted = True
-            return self.driver.throw(ERRORS[injection.act]())
+        self._acted()
+        return self.driver.throw(ERRORS[self.injection.act]())
 
-        self.driver.do_at(injection.moment, yielded, self._do)
-        return None
+    def _acted(self) -> None:
+        if self.injection.again and not self.has_acted:
+            self._again_at = self.count + self.injection.again
+
+        self.has_acted = True
 
     def _do(self, *, second: bool = False) -> None:
         if not self._is_on:
             return  # what woke this task came after the victim's end
 
-        self.has_acted = True
-        if self.injection.again and not second:
-            self._again_at = self.count + self.injection.again
-
+        self._acted()
         match self.injection.act:
             case Act.CANCEL:
                 self._scopes[second].cancel()
@@ -400,4 +404,5 @@ def injections(scenario: Scenario, loop: str, points: int, seed: int) -> Iterato
 
             if act in TWICE:
                 again, trio_seed = chance.randint(1, 6), chance.getrandbits(31)
-                yield Injection(scenario.name, loop, act, Moment.BLOCKED, point, again, trio_seed)
+                moment = Moment.BEFORE if act in ERRORS else Moment.BLOCKED
+                yield Injection(scenario.name, loop, act, moment, point, again, trio_seed)
