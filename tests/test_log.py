@@ -270,6 +270,34 @@ def test_check_room_counts_the_times() -> None:
         log.append(Stream.WARNING, 0, 0)
 
 
+def test_what_was_put_back_is_room_for_who_waits_until_it_is_read() -> None:
+    """With a limit of 1, what waits may write as much once more beside what was put back."""
+    log = Log(1)
+
+    def write_and_put_back(count: int) -> None:
+        for _ in range(count):
+            log.append(Stream.OUTPUT, 0, 0)
+
+        log.put_back(log.take(ALL))
+
+    write_and_put_back(3)
+    assert [False, True] == [allows(log, 1), allows(log, 2)]
+    log.take_one(ALL)
+    assert [False, True] == [allows(log, 1), allows(log, 2)]
+
+    log.take(ALL)
+    write_and_put_back(1)
+    assert [False, True] == [allows(log, 1), allows(log, 2)]
+    log.append(Stream.OUTPUT, 0, 0)
+    assert not allows(log, 2)
+
+    write_and_put_back(2)
+    log.take(ALL)
+    log.append(Stream.OUTPUT, 0, 0)
+    log.append(Stream.OUTPUT, 0, 0)
+    assert not allows(log, 2)
+
+
 def allows(log: Log, times: int) -> bool:
     """Tell whether the log would take one more."""
     try:

@@ -321,8 +321,11 @@ class TestCulprits:
         """By their name."""
         held = threading.Lock()
 
-        with pytest.raises(PayloadError, match=r"the variable 'held' in .*_thread\.lock"):
+        said = r"the variable 'held' in .*_thread\.lock"
+        with pytest.raises(PayloadError, match=said) as caught:
             jobs.start(lambda: held, runner=runner)
+
+        assert "local object" in str(caught.value.__cause__)  # what plain pickle says
 
     async def test_attributes_of_an_object(self, jobs: ajobs.Session, runner: Runner) -> None:
         """By their path."""
