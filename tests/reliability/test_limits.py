@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from anyio.from_thread import start_blocking_portal
 from anyio.lowlevel import checkpoint
 
 import ajobs
@@ -183,14 +184,24 @@ async def test_a_gibibyte_of_output() -> None:
 # Idling
 
 
-async def idle_share(seconds: float) -> float:
-    """Return the part of one core that this process uses in the next *seconds*."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    await anyio.sleep(seconds)
-    return (time.process_time() - cpu) / (time.perf_counter() - wall)
+Holder = Callable[[], AbstractAsyncContextManager[None]]
 
 
-async def idle(seconds: float) -> None:
+def idle_share(seconds: float, *holders: Holder) -> float:
+    """Return the part of a core that this process uses while *holders* hold jobs on each loop."""
+    with ExitStack() as stack:
+        for backend in ("asyncio", "trio"):
+            loop = stack.enter_context(start_blocking_portal(backend))
+            for holder in holders:
+                stack.enter_context(loop.wrap_async_context_manager(holder()))
+
+        wall, cpu = time.perf_counter(), time.process_time()
+        time.sleep(seconds)
+        return (time.process_time() - cpu) / (time.perf_counter() - wall)
+
+
+@asynccontextmanager
+async def waiting_jobs() -> AsyncIterator[None]:
     """Let a thousand jobs wait, each for something else."""
     async with ajobs.Session(failures="keep") as jobs:
         gate = anyio.Event()
@@ -199,10 +210,8 @@ async def idle(seconds: float) -> None:
             jobs.start(_wait_in_some_way, last, number % 3, timeout=3600)
 
         await anyio.wait_all_tasks_blocked()
-        share = await idle_share(seconds)
+        yield
         gate.set()
-
-    assert share < 0.01
 
 
 async def _wait_in_some_way(last: ajobs.Job[Any], way: int) -> None:
@@ -214,64 +223,55 @@ async def _wait_in_some_way(last: ajobs.Job[Any], way: int) -> None:
         await last.receive()
 
 
-def idle_on(loop: str) -> None:
-    """Let jobs wait and a session clean up, both at once for ten seconds."""
+@asynccontextmanager
+async def long_cleanup() -> AsyncIterator[None]:
+    """Cancel a session whose jobs take long for their cleanup."""
+    begun, over = anyio.Event(), anyio.Event()
 
-    async def both() -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(idle, 10)
-            tasks.start_soon(long_cleanup, 10)
+    async def clean_up() -> None:
+        try:
+            await forever()
+        finally:
+            begun.set()
+            with ajobs.cleanup():
+                await over.wait()
 
-    anyio.run(both, backend=loop)
+    async def be_cancelled() -> None:
+        with anyio.CancelScope() as scope:
+            async with ajobs.Session(stop_grace=3600) as jobs:
+                for _ in range(10):
+                    jobs.start(clean_up)
+
+                await anyio.wait_all_tasks_blocked()
+                scope.cancel()
+                await checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(be_cancelled)
+        await begun.wait()
+        await anyio.wait_all_tasks_blocked()
+        yield
+        over.set()
 
 
 @pytest.mark.slow
 def test_waiting_costs_nothing() -> None:
-    """A thousand waiting jobs and a session in its cleanup on each loop: 1 % of a core in all."""
-    with ThreadPoolExecutor() as threads:
-        for done in [threads.submit(idle_on, loop) for loop in ("asyncio", "trio")]:
-            done.result()
+    """Ten seconds of waiting jobs and of a session in its cleanup: 1 % of a core in all."""
+    assert idle_share(10, waiting_jobs, long_cleanup) < 0.01
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(120)
-async def test_a_thousand_waiting_jobs_cost_nothing_for_long() -> None:
+def test_a_thousand_waiting_jobs_cost_nothing_for_long() -> None:
     """A minute of it: they use less than a hundredth of a core."""
-    await idle(60)
-
-
-async def long_cleanup(seconds: float) -> None:
-    """Cancel a session whose jobs take *seconds* for their cleanup."""
-    shares: list[float] = []
-
-    async def clean_up(is_first: bool) -> None:
-        try:
-            await forever()
-        finally:
-            with ajobs.cleanup():
-                if is_first:
-                    shares.append(await idle_share(seconds))
-                else:
-                    await anyio.sleep(seconds)
-
-    with anyio.CancelScope() as scope:
-        async with ajobs.Session(stop_grace=2 * seconds) as jobs:
-            for number in range(10):
-                jobs.start(clean_up, number == 0)
-
-            await anyio.wait_all_tasks_blocked()
-            scope.cancel()
-            await checkpoint()
-
-    assert shares
-    assert shares[0] < 0.05
+    assert idle_share(60, waiting_jobs) < 0.01
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(120)
-async def test_a_cleanup_of_a_minute_does_not_spin() -> None:
+def test_a_cleanup_of_a_minute_does_not_spin() -> None:
     """A cancelled session that waits uses less than a twentieth of a core."""
-    await long_cleanup(60)
+    assert idle_share(60, long_cleanup) < 0.05
 
 
 # Deadlines
