@@ -546,12 +546,19 @@ async def test_an_interpreter_is_closed_even_if_the_wait_for_its_end_fails() -> 
 
         await sleep(seconds)
 
+    def lives_until_then(thread: threading.Thread) -> bool:
+        return not failed or is_alive(thread)
+
+    is_alive = threading.Thread.is_alive
     async with AsyncExitStack() as stack:
         runner = await stack.enter_async_context(ajobs.InterpreterRunner(max_interpreters=1))
         async with ajobs.Session() as jobs:
             assert await jobs.start(far.add, 1, 2, runner=runner) == 3
 
-        with patch("anyio.sleep", sleep_or_fail):
+        with (
+            patch("anyio.sleep", sleep_or_fail),
+            patch.object(threading.Thread, "is_alive", lives_until_then),
+        ):
             await stack.aclose()
 
     assert failed
