@@ -697,11 +697,15 @@ def interrupted_soon() -> Iterator[None]:
 
     def interrupt() -> None:
         # Not before the main thread waits for a lock: that is where it is to be interrupted.
-        while not is_waiting(sys._current_frames()[main]):
+        while not is_waiting(frame := sys._current_frames()[main]):
             if is_over.wait(0.001):
                 return
 
-        os.kill(pid, signal.SIGINT)
+        # Python waits on if one comes after its last look for signals and before the wait itself.
+        while sys._current_frames()[main] is frame:
+            os.kill(pid, signal.SIGINT)
+            if is_over.wait(0.5):
+                return
 
     def is_waiting(frame: FrameType) -> bool:
         before = frame.f_back

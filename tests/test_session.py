@@ -117,6 +117,7 @@ async def test_drain_stops_the_rest() -> None:
     """Leaving waits `drain` seconds at most, then the rest is stopped."""
     async with ajobs.Session(drain=0.01) as jobs:
         quick, slow = jobs.start(give, 1), jobs.start(forever)
+        await anyio.wait_all_tasks_blocked()
 
     assert (JobState.COMPLETED, JobState.STOPPED) == (quick.state, slow.state)
 

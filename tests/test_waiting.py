@@ -94,6 +94,7 @@ async def test_B1_timeout_is_no_error(wait: Waiter) -> None:
     """After the time everything is pending, runs on, and has no waiter left."""
     async with ajobs.Session() as jobs:
         job = jobs.start(forever)
+        await anyio.wait_all_tasks_blocked()
         assert WaitResult([], [job]) == await wait(job, timeout=0.01)
         assert JobState.RUNNING == job.state
         gc.collect()  # a result that was dropped may lie in a cycle
@@ -105,6 +106,7 @@ async def test_wait_all_with_a_timeout_tells_both() -> None:
     """After the time, those that have finished are done."""
     async with ajobs.Session() as jobs:
         slow, quick = jobs.start(forever), jobs.start(nothing)
+        await anyio.wait_all_tasks_blocked()
         assert WaitResult([quick], [slow]) == await wait_all(slow, quick, timeout=0.01)
         await slow.stop()
 
@@ -152,6 +154,7 @@ async def test_B1_B4_cancelled_wait_leaves_nothing(wait: Waiter) -> None:
     """A cancelled wait stops no job and leaves no waiter."""
     async with ajobs.Session() as jobs:
         started = [jobs.start(forever) for _ in range(3)]
+        await anyio.wait_all_tasks_blocked()
         with anyio.move_on_after(0.01) as scope:
             await wait(started)
 
@@ -257,6 +260,7 @@ async def test_as_completed_timeout() -> None:
     """The time is for the whole; then it is a TimeoutError that says how many are left."""
     async with ajobs.Session() as jobs:
         quick, slow = jobs.start(nothing), jobs.start(forever)
+        await anyio.wait_all_tasks_blocked()
         seen = []
         with pytest.raises(TimeoutError, match="1 job"):  # noqa: PT012 - the block is what raises
             async for job in as_completed(slow, quick, timeout=0.01):

@@ -286,7 +286,7 @@ async def test_timeout_stops_and_counts() -> None:
     gates = Gates()
     gates.open(0, 1)
     with pytest.raises(ForeachTimeout) as caught:
-        await parallel_foreach(list(range(10)), gates.work, throttle=3, timeout=0.2)
+        await parallel_foreach(list(range(10)), gates.work, throttle=3, timeout=1)
 
     assert caught.value.not_run == 8
     assert sorted(gates.stopped) == [2, 3, 4]
@@ -323,7 +323,7 @@ async def test_G7_item_timeout() -> None:
     gates = Gates()
     gates.open(0, 2, 3)
     outcomes = await parallel_foreach(
-        range(4), gates.work, throttle=2, item_timeout=0.2, on_error="return"
+        range(4), gates.work, throttle=2, item_timeout=1, on_error="return"
     )
 
     assert [type(o.error) for o in outcomes] == [type(None), ItemTimeout, type(None), type(None)]

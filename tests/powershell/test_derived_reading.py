@@ -52,6 +52,7 @@ async def test_D15_timeout_tells_both(place: Place, gate: Gate) -> None:
     async with ajobs.Session() as jobs:
         a, b = jobs.start(place.hold(gate)), jobs.start(place.fn(two))
         c, d = jobs.start(place.fn(two)), jobs.start(place.hold(gate))
+        await b.wait()
         await c.wait()
         result = await ajobs.wait_all(d, c, b, a, timeout=0.05)
         assert result == ajobs.WaitResult([c, b], [d, a])

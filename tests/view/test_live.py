@@ -298,6 +298,7 @@ async def test_watch_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = a_terminal(monkeypatch)
     async with Session() as jobs:
         job = jobs.start(forever)
+        await anyio.wait_all_tasks_blocked()
         with anyio.move_on_after(0.05):
             await jobs.watch()
 
