@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import ajobs
-from tests.powershell.conftest import Gate, Place
+from tests.powershell.conftest import Gate, Place, running
 
 
 def two() -> int:
@@ -41,6 +41,7 @@ async def test_91_wait_with_a_timeout(place: Place, gate: Gate) -> None:
     """91: a timeout shorter than the job gives nothing and raises nothing."""
     async with ajobs.Session() as jobs:
         job = jobs.start(place.hold(gate))
+        await running(job)
         assert not await job.wait(timeout=0.01)
         assert (await ajobs.wait_all(job, timeout=0.01)).done == []
         assert job.state == "Running"
