@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import signal
@@ -697,15 +698,23 @@ def interrupted_soon() -> Iterator[None]:
 
     def interrupt() -> None:
         # Not before the main thread waits for a lock: that is where it is to be interrupted.
-        while not is_waiting(frame := sys._current_frames()[main]):
+        while not is_waiting(frame := frame_of_main()):
             if is_over.wait(0.001):
                 return
 
         # Python waits on if one comes after its last look for signals and before the wait itself.
-        while sys._current_frames()[main] is frame:
+        while frame_of_main() is frame:
             os.kill(pid, signal.SIGINT)
             if is_over.wait(0.5):
                 return
+
+    def frame_of_main() -> FrameType:
+        # Python 3.11 never comes back if it collects a `threading.local` while it gathers these.
+        gc.disable()
+        try:
+            return sys._current_frames()[main]
+        finally:
+            gc.enable()
 
     def is_waiting(frame: FrameType) -> bool:
         before = frame.f_back
