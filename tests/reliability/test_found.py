@@ -29,7 +29,7 @@ import trio
 from anyio.lowlevel import checkpoint
 
 import ajobs
-from ajobs import _reading
+from ajobs import _named, _reading
 from ajobs._blocking import blocked
 from ajobs._child import Child
 from ajobs._engine import Engine
@@ -773,3 +773,20 @@ def test_a_worker_notices_an_import_that_was_broken_off_and_begun_again(
 
         assert seen == []
         assert seen == [importlib.import_module("hooked")]
+
+
+def test_a_runner_is_looked_up_by_the_same_string_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was cut out of a longer one, and Python's cache of lookups kept thousands of them."""
+    seen: list[str] = []
+
+    class Module:
+        def __getattr__(self, name: str) -> None:
+            seen.append(name)
+
+    monkeypatch.setattr(_named, "import_module", lambda *_: Module())
+    _named.load_class("task")
+    _named.load_class("task")
+    first, second = seen
+    assert first is second
