@@ -43,7 +43,7 @@ from ajobs.runners import command
 from tests import support
 from tests.conftest import footprint, left_since
 from tests.runners import far, odd
-from tests.support import Gate, fail, forever, reach
+from tests.support import Gate, count_from, fail, forever, give, reach
 
 
 async def test_a_follower_of_the_session_that_was_left_does_not_count_as_a_waiter(
@@ -189,6 +189,18 @@ async def test_a_session_whose_task_is_cancelled_before_its_first_step_is_no_han
     with anyio.fail_after(20):
         jobs = await opening
         await jobs.aclose()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_input_whose_reader_is_cancelled_before_its_first_step_is_no_hang() -> None:
+    """Asyncio dropped the task that was to read it, and all waited for its first item."""
+    others = asyncio.all_tasks()
+    with anyio.fail_after(20):
+        async with ajobs.parallel_foreach(count_from(0, 3), give) as results:
+            begun = asyncio.all_tasks() - others
+            [reader] = [task for task in begun if "input" in task.get_name()]
+            reader.cancel()
+            assert [0, 1, 2] == sorted([result async for result in results])
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
