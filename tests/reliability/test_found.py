@@ -713,17 +713,19 @@ async def test_what_a_thread_writes_just_before_its_reader_waits_wakes_it(
         await job.stop()
 
 
-async def test_a_stop_of_a_worker_whose_loop_is_half_made_is_a_stop() -> None:
+@pytest.mark.parametrize("initializer", [odd.halt_half_made_loops, odd.halt_loops_that_end])
+async def test_a_stop_of_a_worker_whose_loop_begins_or_ends_is_no_failure(
+    initializer: Callable[[], None],
+) -> None:
     """It was raised there, anyio made a group of it, and the job failed by that."""
-    initializer = odd.halt_half_made_loops
     async with (
         ajobs.ProcessRunner(max_workers=1, initializer=initializer) as runner,
         ajobs.Session() as jobs,
     ):
         job = jobs.start(far.async_add, 1, 2, runner=runner)
         async for said in job.receive(errors="ignore"):
-            assert said == "ready"
-            await job.stop()
+            if said == "ready":
+                await job.stop()
 
         assert job.state == "Stopped"
 

@@ -398,26 +398,46 @@ def raise_(maker: str) -> None:
 
 def halt_half_made_loops() -> None:
     """Let the loop of an async job stand still, half made, until the job was told to stop twice."""
-    import ajobs
     from ajobs._worker import loop
 
     enter: Any = vars(loop)["enter_context"]
-    told: list[int] = []
 
     def enter_and_wait(view: Any) -> None:
-        handler: Any = signal.getsignal(signal.SIGTERM)
-
-        def count(number: int, frame: Any) -> None:
-            told.append(number)
-            handler(number, frame)
-
         enter(view)
-        signal.signal(signal.SIGTERM, count)
-        ajobs.write_output("ready")
-        while len(told) < 2:
-            time.sleep(0.01)
+        _wait_for_two_signals()
 
     vars(loop)["enter_context"] = enter_and_wait
+
+
+def halt_loops_that_end() -> None:
+    """The same once the job's function has returned."""
+    from ajobs._worker.loop import AsyncView
+
+    listen = AsyncView.listen
+
+    async def listen_and_wait(view: AsyncView, scope: Any) -> None:
+        try:
+            await listen(view, scope)
+        finally:
+            _wait_for_two_signals()
+
+    AsyncView.listen = listen_and_wait  # type: ignore[assignment, method-assign]
+
+
+def _wait_for_two_signals() -> None:
+    import ajobs
+
+    handler: Any = signal.getsignal(signal.SIGTERM)
+    told: list[int] = []
+
+    def count(number: int, frame: Any) -> None:
+        told.append(number)
+        handler(number, frame)
+
+    signal.signal(signal.SIGTERM, count)
+    ajobs.write_output("ready")
+    while len(told) < 2:
+        time.sleep(0.01)
 
 
 def miss_a_due_stop() -> None:
