@@ -95,12 +95,9 @@ async def test_worker_goes_on_after_a_stop_of_its_item_that_was_swallowed() -> N
 async def test_time_limit() -> None:
     """The job fails with `JobTimeout`, which says what did not run."""
     async with ajobs.Session() as jobs:
-        gate = Gate()
-        job = jobs.start_foreach([*range(9)], gate, throttle=2, timeout=0.3)
+        job = jobs.start_foreach([*range(9)], Gate(), throttle=2, timeout=1)
         await job.wait()
-        begun = len(gate.begun)  # 2, but on a machine that stood still between the first and it
-        assert begun in (1, 2)
-        text = f"{9 - begun} of 9 items did not run, {begun} were stopped while they ran"
+        text = "7 of 9 items did not run, 2 were stopped while they ran"
         assert job.status_message.endswith(text)
         assert isinstance(job.reason, ajobs.JobTimeout)
         assert job.reason.__notes__ == [f"ajobs: {text}"]

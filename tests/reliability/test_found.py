@@ -724,8 +724,8 @@ async def test_a_stop_of_a_worker_whose_loop_begins_or_ends_is_no_failure(
     ):
         job = jobs.start(far.async_add, 1, 2, runner=runner)
         async for said in job.receive(errors="ignore"):
-            if said == "ready":
-                await job.stop()
+            assert said == "ready"
+            await job.stop()
 
         assert job.state == "Stopped"
 
