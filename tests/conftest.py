@@ -1,4 +1,4 @@
-"""What every test gets: both event loops, and a check that it left nothing behind."""
+"""What every test gets: both event loops, a check that it left nothing behind, and a tally."""
 
 import asyncio
 import gc
@@ -9,8 +9,10 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from itertools import chain
 
 import anyio
 import pytest
@@ -156,6 +158,26 @@ def children_measured_once(request: pytest.FixtureRequest, monkeypatch: pytest.M
     values = request.node.callspec.params.values() if hasattr(request.node, "callspec") else ()
     if "trio" in values or request.node.get_closest_marker("kill"):
         monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
+    """What to count in; the sums of all tests are printed at the end."""
+    counts = Counter[str]()
+    yield counts
+    # It travels with the report, which gets to whoever prints, from another process too.
+    request.node.user_properties.append(("tally", dict(counts)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests counted, with the seeds that they name."""
+    total = Counter[str]()
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        if getattr(report, "when", None) == "teardown":  # a test's last, with all that it has told
+            total.update(dict(report.user_properties).get("tally", ()))
+
+    for name, count in sorted(total.items()):
+        terminalreporter.write_line(f"reliability: {count:,} {name}")
 
 
 def pytest_collection_finish() -> None:

@@ -89,8 +89,11 @@ class Watch:
 watch = Watch()
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Begin."""
+    if session.config.getoption("numprocesses", None):
+        raise pytest.UsageError("each process sees its own suspensions only: run it without -n")
+
     watch.begin()
 
 
