@@ -704,6 +704,40 @@ async def test_session_follower_lets_others_run() -> None:
         group.cancel_scope.cancel()
 
 
+async def test_tasks_share_a_session_follower() -> None:
+    """Each record goes to one of them, and each of them comes to the end."""
+    gate = Gate()
+    seen: list[object] = []
+    ended = []
+
+    async def take_all(me: int, follower: AsyncIterator[tuple[ajobs.Job[Any], Any]]) -> None:
+        async for _, told in follower:
+            if not isinstance(told, StateChange):
+                seen.append(told.value)
+
+        ended.append(me)
+
+    async def work() -> None:
+        await gate.wait()
+        ajobs.write_output("one")
+
+    async with anyio.create_task_group() as tasks:
+        async with ajobs.Session() as jobs:
+            follower = jobs.follow()
+            for me in range(2):
+                tasks.start_soon(take_all, me, follower)
+
+            job = jobs.start(work)
+            await anyio.wait_all_tasks_blocked()
+            gate.open()
+            await job
+
+        await anyio.wait_all_tasks_blocked()
+        assert ["one"] == seen
+        assert [0, 1] == sorted(ended)
+        tasks.cancel_scope.cancel()
+
+
 # Limits
 
 

@@ -815,3 +815,76 @@ async def test_pending_after_a_pause() -> None:
         assert WaitResult([started[1]], [started[0], started[2]]) == await wait_any(result.pending)
         for gate in gates:
             gate.open()
+
+
+async def test_tasks_wait_for_the_same_pending() -> None:
+    """Each of them is woken, also when another one has given up meanwhile."""
+    gates = [Gate() for _ in range(3)]
+    answers = []
+
+    async def wait(pending: Sequence[ajobs.Job[None]], timeout: float | None = None) -> None:
+        answers.append(await wait_any(pending, timeout=timeout))
+
+    async with ajobs.Session() as jobs, anyio.create_task_group() as tasks:
+        started = [jobs.start(gate.wait) for gate in gates]
+        pending = (await wait_any(started, timeout=0)).pending
+        for _ in range(2):
+            tasks.start_soon(wait, pending)
+
+        await anyio.wait_all_tasks_blocked()
+        await wait(pending, timeout=0.001)
+        assert [WaitResult([], started)] == answers
+        gates[1].open()
+        await anyio.wait_all_tasks_blocked()
+        assert [WaitResult([started[1]], [started[0], started[2]])] * 2 == answers[1:]
+        for gate in gates:
+            gate.open()
+
+
+async def test_tasks_share_as_completed() -> None:
+    """Each job goes to one of them, and each of them comes to the end."""
+    gates = [Gate() for _ in range(3)]
+    taken: list[ajobs.Job[None]] = []
+    ended = []
+
+    async def take_all(me: int, each: AsyncIterator[ajobs.Job[None]]) -> None:
+        async for job in each:
+            taken.append(job)  # noqa: PERF401  # the other sees what was taken so far
+
+        ended.append(me)
+
+    async with ajobs.Session() as jobs, anyio.create_task_group() as tasks:
+        started = [jobs.start(gate.wait) for gate in gates]
+        each = as_completed(started)
+        for me in range(2):
+            tasks.start_soon(take_all, me, each)
+
+        for gate in gates:
+            await anyio.wait_all_tasks_blocked()
+            gate.open()
+
+        await anyio.wait_all_tasks_blocked()
+        assert started == taken
+        assert [0, 1] == sorted(ended)
+        tasks.cancel_scope.cancel()
+
+
+async def test_tasks_share_the_time_of_as_completed() -> None:
+    """Once it is over, each of them hears of it."""
+    errors = []
+
+    async def take_one(each: AsyncIterator[ajobs.Job[None]]) -> None:
+        with pytest.raises(TimeoutError) as error:
+            await anext(each)
+
+        errors.append(str(error.value))
+
+    async with ajobs.Session() as jobs:
+        job = jobs.start(forever)
+        each = as_completed(job, timeout=0.001)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take_one, each)
+            tasks.start_soon(take_one, each)
+
+        assert ["the time is over and 1 jobs have not finished"] * 2 == errors
+        await job.stop()

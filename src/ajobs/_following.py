@@ -82,8 +82,9 @@ class SessionFollower:
 
     def wake(self) -> None:
         """Look again."""
-        if self._event is not None:
-            self._event.set()
+        event, self._event = self._event, None
+        if event is not None:
+            event.set()
 
     def __aiter__(self) -> Self:
         """Return itself: a follower has one position."""
@@ -101,7 +102,9 @@ class SessionFollower:
                 raise StopAsyncIteration
 
             self._since_wait = 0
-            self._event = anyio.Event()
+            if self._event is None:  # else another task waits already
+                self._event = anyio.Event()
+
             await self._event.wait()
 
         return self.next_nowait()

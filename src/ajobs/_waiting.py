@@ -8,7 +8,9 @@ from __future__ import annotations
 import itertools
 import math
 import weakref
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeAlias, TypeVar, overload
 
@@ -69,7 +71,9 @@ class _Bell:
                 await self._event.wait()
 
     def reset(self) -> None:
-        self._event = anyio.Event()
+        """Let the next `wait` last until one more finishes, together with those under way."""
+        if self._event.is_set():
+            self._event = anyio.Event()
 
 
 async def wait_until(targets: Sequence[J], limit: float) -> None:
@@ -169,7 +173,7 @@ async def wait_all(*jobs: Jobs[J], timeout: float | None = None) -> WaitResult[J
 
 
 class _Group(Generic[J]):
-    """Jobs that are waited for together, any of them, again and again.
+    """Jobs that are waited for together, any of them, again and again, by several tasks too.
 
     Which have ended is a list that only grows; what is pending for somebody is a position
     in it.
@@ -177,12 +181,13 @@ class _Group(Generic[J]):
 
     def __init__(self, jobs: list[J]) -> None:
         self.jobs = jobs
-        self.bell = _Bell(1)
-        self.ended: list[J] = self.bell.rung
+        self._bell = _Bell(1)
+        self.ended: list[J] = self._bell.rung
         self._is_watching = False
+        self._waiting = 0
         self._order: dict[J, int] | None = None
         # A chain of waits that nobody goes on with must not stay with jobs that live for long.
-        weakref.finalize(self, _unwatch, jobs, self.bell).atexit = False
+        weakref.finalize(self, _unwatch, jobs, self._bell).atexit = False
 
     def watch(self) -> None:
         """Begin to note who ends, for as long as somebody holds the group."""
@@ -194,14 +199,35 @@ class _Group(Generic[J]):
         known = set(self.ended)
         for one in self.jobs:
             if not one.is_finished:
-                one.watch(self.bell)
+                one.watch(self._bell)
             elif one not in known:
                 self.ended.append(one)
 
-    def unwatch(self) -> None:
-        """Stop noting who ends, until somebody waits again: the wait came to nothing."""
-        self._is_watching = False
-        _unwatch(self.jobs, self.bell)
+    async def wait(self, known: int, limit: float) -> None:
+        """Wait until more than the first *known* have ended, *limit* seconds at most."""
+        self.watch()
+        if len(self.ended) > known:
+            return
+
+        if not self.jobs[0].loop.is_running_here:
+            check_loop(self.jobs)
+
+        if limit == 0:
+            await anyio.lowlevel.checkpoint()
+            return
+
+        pending: Pending[J] = Pending(self, known)
+        self._bell.reset()
+        self._waiting += 1
+        try:
+            with blocked(pending, is_any=True, limited=limit != math.inf):
+                await self._bell.wait(limit)
+        finally:
+            self._waiting -= 1
+            if len(self.ended) == known and not self._waiting:
+                # It came to nothing, and maybe nobody waits again.
+                self._is_watching = False
+                _unwatch(self.jobs, self._bell)
 
     def in_order(self, jobs: list[J]) -> list[J]:
         """Return *jobs* in the order in which all of them were given."""
@@ -229,24 +255,8 @@ class Pending(Sequence[J]):
         if not self:
             return WaitResult([], self)
 
-        group.watch()
-        bell = group.bell
-        if len(group.ended) == self._ended:
-            if not group.jobs[0].loop.is_running_here:
-                check_loop(group.jobs)
-
-            if limit == 0:
-                await anyio.lowlevel.checkpoint()
-            else:
-                bell.reset()
-                try:
-                    with blocked(self, is_any=True, limited=limit != math.inf):
-                        await bell.wait(limit)
-                finally:
-                    if len(group.ended) == self._ended:
-                        group.unwatch()
-
-        done = list(itertools.islice(group.ended, self._ended, None))
+        await group.wait(self._ended, limit)
+        done = group.ended[self._ended :]
         return WaitResult(group.in_order(done), Pending(group, len(group.ended)))
 
     def _listed(self) -> list[J]:
@@ -303,21 +313,18 @@ def as_completed(*jobs: Jobs[J], timeout: float | None = None) -> AsCompleted[J]
 
 
 class AsCompleted(Generic[J]):
-    """What `as_completed` returns: an object with a position, usable once."""
+    """What `as_completed` returns: an object with a position, usable once.
+
+    Tasks that share it get different jobs.
+    """
 
     def __init__(self, jobs: list[J], limit: float) -> None:
         """Watch *jobs* from now on, for *limit* seconds."""
-        self._left = dict.fromkeys(one for one in jobs if not one.is_finished)
-        check_loop(self._left)
-        self._bell = _Bell(1)
-        self._bell.rung.extend(one for one in jobs if one.is_finished)
+        self._finished = deque(one for one in jobs if one.is_finished)
+        self._group = _Group([one for one in jobs if not one.is_finished])
+        self._group.watch()
         self._taken = 0
         self._deadline = math.inf if limit == math.inf else anyio.current_time() + limit
-        for one in self._left:
-            one.watch(self._bell)
-
-        # An iteration that is left early must not stay with jobs that live for long.
-        weakref.finalize(self, _unwatch, self._left, self._bell).atexit = False
 
     def __aiter__(self) -> Self:
         """Return itself: there is one position."""
@@ -329,13 +336,18 @@ class AsCompleted(Generic[J]):
         Raises:
             TimeoutError: The time is over and jobs are left.
         """
-        if len(self._bell.rung) == self._taken:
+        while True:
+            with suppress(WouldBlock):
+                return self.next_nowait()
+
             if not self._left:
                 raise StopAsyncIteration
 
             await self._wait()
 
-        return self.next_nowait()
+    @property
+    def _left(self) -> int:
+        return len(self._group.jobs) - self._taken
 
     def next_nowait(self) -> J:
         """Return the next job if one has finished; in any thread.
@@ -343,23 +355,21 @@ class AsCompleted(Generic[J]):
         Raises:
             WouldBlock: None has, since the last one.
         """
-        if len(self._bell.rung) == self._taken:
+        if self._finished:
+            return self._finished.popleft()
+
+        if len(self._group.ended) == self._taken:
             raise WouldBlock
 
-        one: J = self._bell.rung[self._taken]
+        one = self._group.ended[self._taken]
         self._taken += 1
-        self._left.pop(one, None)
         return one
 
     async def _wait(self) -> None:
-        limited = self._deadline != math.inf
-        limit = max(0.0, self._deadline - anyio.current_time()) if limited else math.inf
-        self._bell.reset()
-        with blocked(list(self._left), is_any=True, limited=limited):
-            await self._bell.wait(limit)
-
-        if len(self._bell.rung) == self._taken:
-            raise TimeoutError(f"the time is over and {len(self._left)} jobs have not finished")
+        now = anyio.current_time()
+        await self._group.wait(self._taken, max(0.0, self._deadline - now))
+        if len(self._group.ended) == self._taken and anyio.current_time() >= self._deadline:
+            raise TimeoutError(f"the time is over and {self._left} jobs have not finished")
 
 
 def _unwatch(jobs: Iterable[Waitable], watcher: Watcher) -> None:
