@@ -345,6 +345,108 @@ async def test_cancelled_read_loses_nothing() -> None:
     assert [1, 2] == got
 
 
+async def test_cancelled_read_goes_to_the_reader_that_waits() -> None:
+    """A1: an item that was pulled for a reader that gave up goes to another one, in its turn."""
+    send, receive = anyio.create_memory_object_stream[int](10)
+    got: list[object] = []
+
+    async def read() -> None:
+        async with anyio.create_task_group() as group:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as cancelled:
+                    cancelled.start_soon(anext_into, ajobs.job_input())
+                    await anyio.wait_all_tasks_blocked()
+                    group.start_soon(read_all)
+                    await anyio.wait_all_tasks_blocked()
+                    send.send_nowait(1)
+                    scope.cancel()
+
+            send.send_nowait(2)
+            send.close()
+
+    async def anext_into(items: Any) -> None:
+        got.append(await anext(items))
+
+    async def read_all() -> None:
+        got.extend([item async for item in ajobs.job_input()])
+
+    async with ajobs.Session() as jobs:
+        await jobs.start(read, input=receive)
+
+    assert [1, 2] == got
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+async def test_cancelled_read_in_another_loop_loses_nothing(is_early: bool) -> None:
+    """A1: nor does one that is cancelled before or after its item has come to the job's loop."""
+    send, receive = anyio.create_memory_object_stream[int](10)
+    is_there = threading.Event()
+    got: list[object] = []
+
+    async def read() -> list[object]:
+        items = ajobs.job_input()
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(anext_into, items)
+                await anyio.wait_all_tasks_blocked()
+                if is_early:
+                    scope.cancel()
+                else:
+                    # Its own loop hears of the item and of the cancellation in one turn.
+                    ajobs.write_output("waits")
+                    assert is_there.wait(30)
+                    scope.cancel()
+
+        if is_early:
+            ajobs.write_output("has given up")
+
+        return got + [item async for item in items]
+
+    async def anext_into(items: Any) -> None:
+        got.append(await anext(items))
+
+    async with ajobs.Session() as jobs:
+        job = jobs.start(read, input=receive, runner="thread")
+        await anext(job.follow())
+        await anyio.wait_all_tasks_blocked()
+        send.send_nowait(1)
+        await anyio.wait_all_tasks_blocked()
+        is_there.set()
+        send.send_nowait(2)
+        send.close()
+        assert [1, 2] == await job
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+async def test_failure_of_the_source_is_told_once_in_another_loop(is_cancelled: bool) -> None:
+    """What the source raises for a reader that gave up is raised to the next one."""
+    told = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield from ()
+        told.wait(30)
+        raise LookupError("of the source")
+
+    async def read() -> str:
+        items = ajobs.job_input()
+        if is_cancelled:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(anext, items)
+                    await anyio.wait_all_tasks_blocked()
+                    scope.cancel()
+                    told.set()
+
+        told.set()
+        with pytest.raises(LookupError):
+            await anext(items)
+
+        return str([item async for item in items])
+
+    async with ajobs.Session() as jobs:
+        assert "[]" == await jobs.start(read, input=source(), runner="thread")
+
+
 async def test_several_readers_share_the_input() -> None:
     """Readers in tasks of one job get each item once, and all see the end."""
     got: list[object] = []

@@ -21,10 +21,13 @@ from anyio.lowlevel import EventLoopToken
 from ._context import enter_context
 from ._errors import StopRequested
 from ._logs import logger
-from ._loop import Loop
+from ._loop import Loop, current_loop
 from ._spec import Input
 
 CLOSE_FAILED = "closing the input of a job failed"
+
+UNHEARD = "the job has ended without this thread, which asked for input"
+STOPPED = "the job was asked to stop while it waited for input"
 
 #: What stands for the end of an input on its way into a thread.
 _END = object()
@@ -42,10 +45,28 @@ def check_input(source: object) -> None:
     raise TypeError(f"input must be an iterable or an async iterable, not {source!r:.80}{hint}")
 
 
+class _Ask:
+    """One reader that waits for one item, or for what is raised instead."""
+
+    def __init__(self) -> None:
+        self.event = anyio.Event()
+        self.is_served = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def serve(self, value: Any, error: BaseException | None = None) -> None:
+        """Give it *value*, or *error*."""
+        self.value, self.error, self.is_served = value, error, True
+        self.event.set()
+
+
 class JobInput(ABC):
     """Where a job's input comes from."""
 
-    @abstractmethod
+    def __init__(self) -> None:
+        """Begin with nothing that was put back."""
+        self._returned: deque[tuple[Any, BaseException | None]] = deque()
+
     async def next(self) -> Any:
         """Return the next item.
 
@@ -55,10 +76,26 @@ class JobInput(ABC):
             StopAsyncIteration: The source has ended.
             BaseException: Whatever the source raised, once; afterwards it has ended.
         """
+        return _taken(*self._returned.popleft()) if self._returned else await self._pull_one()
+
+    def put_back(self, value: Any, error: BaseException | None) -> None:
+        """Let the next reader have what another one was given and could not take."""
+        self._returned.appendleft((value, error))
+
+    @abstractmethod
+    async def _pull_one(self) -> Any:
+        """Do what `next` does, when nothing was put back."""
 
     @abstractmethod
     def close(self) -> None:
         """Close the source; from now on it has ended."""
+
+
+def _taken(value: Any, error: BaseException | None) -> Any:
+    if error is not None:
+        raise error
+
+    return value
 
 
 def open_input(source: Input, loop: Loop) -> JobInput:
@@ -71,9 +108,10 @@ def open_input(source: Input, loop: Loop) -> JobInput:
 
 class _SyncInput(JobInput):
     def __init__(self, source: Iterable[Any]) -> None:
+        super().__init__()
         self._iterator = iter(source)
 
-    async def next(self) -> Any:
+    async def _pull_one(self) -> Any:
         try:
             return next(self._iterator)
         except StopIteration:
@@ -88,40 +126,21 @@ class _SyncInput(JobInput):
                 logger().warning(CLOSE_FAILED, exc_info=True)
 
 
-class _Ask:
-    """One reader that waits for one item."""
-
-    __slots__ = ("error", "event", "is_served", "value")
-
-    def __init__(self) -> None:
-        self.event = anyio.Event()
-        self.is_served = False
-        self.value: Any = None
-        self.error: BaseException | None = None
-
-    def serve(self, value: Any, error: BaseException | None = None) -> None:
-        self.value, self.error, self.is_served = value, error, True
-        self.event.set()
-
-
 class _AsyncInput(JobInput):
     """Readers ask, one task pulls; it is started by the first reader."""
 
     def __init__(self, source: AsyncIterable[Any], loop: Loop) -> None:
+        super().__init__()
         self._source = source
         self._loop = loop
         self._asks: deque[_Ask] = deque()
-        self._unclaimed: deque[Any] = deque()
         self._scope: CancelScope | None = None
         self._asked: anyio.Event | None = None
         self._is_started = False
         self._has_ended = False
         self._error: BaseException = StopAsyncIteration()
 
-    async def next(self) -> Any:
-        if self._unclaimed:
-            return self._unclaimed.popleft()
-
+    async def _pull_one(self) -> Any:
         if self._has_ended:
             error, self._error = self._error, StopAsyncIteration()
             raise error
@@ -132,13 +151,14 @@ class _AsyncInput(JobInput):
         try:
             await ask.event.wait()
         except BaseException:
-            self._withdraw(ask)
+            if ask.is_served:
+                self.put_back(ask.value, ask.error)
+            else:
+                self._asks.remove(ask)
+
             raise
 
-        if ask.error is not None:
-            raise ask.error
-
-        return ask.value
+        return _taken(ask.value, ask.error)
 
     def _wake_puller(self) -> None:
         if not self._is_started:
@@ -147,13 +167,11 @@ class _AsyncInput(JobInput):
         elif self._asked is not None:
             self._asked.set()
 
-    def _withdraw(self, ask: _Ask) -> None:
-        if not ask.is_served:
-            self._asks.remove(ask)
-        elif ask.error is None:
-            self._unclaimed.appendleft(ask.value)
+    def put_back(self, value: Any, error: BaseException | None) -> None:
+        if self._asks:
+            self._asks.popleft().serve(value, error)
         else:
-            self._error = ask.error
+            super().put_back(value, error)
 
     async def _pull(self) -> None:
         # The source is the caller's code: it runs in no job, and waits in no job's name.
@@ -187,7 +205,7 @@ class _AsyncInput(JobInput):
             if self._asks:
                 self._asks.popleft().serve(item)
             else:
-                self._unclaimed.append(item)
+                self._returned.append((item, None))
 
     async def _close_each(self, *sources: object) -> None:
         # `aclose` of an async generator or a receive stream; it runs in the pulling task, and
@@ -224,8 +242,69 @@ class Asker(Protocol):
             StopAsyncIteration: The input has ended, or there is none.
         """
 
+    def put_back_input(self, value: Any, error: BaseException | None) -> None:
+        """Let the next reader have what another one was given and could not take."""
+
     def stopping(self, callback: Callable[[], object]) -> AbstractContextManager[object]:
         """Call *callback* if the job is told to end while the block runs, or was already."""
+
+
+class _FarAsk(_Ask):
+    """One in another event loop: that of an async function that runs in a thread.
+
+    It is made and waited for there; the rest happens on the loop of the run.
+    """
+
+    def __init__(self, run: Asker, loop: Loop) -> None:
+        super().__init__()
+        self._run = run
+        self._loop = loop
+        self._context = loop.copy_context()
+        self._home = current_loop()
+        self._scope: CancelScope | None = None
+        self._is_withdrawn = False
+
+    def serve(self, value: Any, error: BaseException | None = None) -> None:
+        self.value, self.error, self.is_served = value, error, True
+        self._home.call_soon(self.event.set)
+
+    def begin(self) -> None:
+        """Start to ask."""
+        if self._run.is_closed:
+            self.serve(None, StopRequested(UNHEARD))
+        else:
+            self._loop.spawn(self._answer, "ajobs input", self._context)
+
+    def withdraw(self) -> None:
+        """Take what comes for the next reader: this one has gone."""
+        self._is_withdrawn = True
+        if self.is_served:
+            self._run.put_back_input(self.value, self.error)
+        elif self._scope is not None:
+            self._scope.cancel()
+
+    async def _answer(self) -> None:
+        try:
+            with self._loop.scope() as self._scope, self._run.stopping(self._scope.cancel):
+                if not self._is_withdrawn:
+                    await self._get()
+        finally:
+            if not self.is_served:
+                self.serve(None, StopRequested(STOPPED))
+
+    async def _get(self) -> None:
+        value, error = None, None
+        try:
+            value = await self._run.next_input()
+        except self._loop.cancelled:
+            raise
+        except BaseException as exc:  # noqa: BLE001  # the reader gets it, whatever it is
+            error = exc
+
+        if self._is_withdrawn:
+            self._run.put_back_input(value, error)
+        else:
+            self.serve(value, error)
 
 
 class InputReader:
@@ -246,12 +325,20 @@ class InputReader:
         if self._loop.is_running_here:
             return await self._run.next_input()
 
-        # An async function in a thread with a loop of its own, which must not be blocked.
-        item = await anyio.to_thread.run_sync(self._next_or_end, abandon_on_cancel=True)
-        if item is _END:
-            raise StopAsyncIteration
+        # An async function in a thread with a loop of its own, which must not be blocked. Not by
+        # anyio.to_thread and anyio.from_thread: on trio a cancellation would leave the question
+        # behind, with the item that it gets.
+        ask = _FarAsk(self._run, self._loop)
+        if not self._loop.call_soon(ask.begin):
+            raise StopRequested(UNHEARD)
 
-        return item
+        try:
+            await ask.event.wait()
+        except BaseException:
+            self._loop.call_soon(ask.withdraw)
+            raise
+
+        return _taken(ask.value, ask.error)
 
     def __iter__(self) -> Self:
         """Return itself, in code that is not on the loop.
@@ -275,7 +362,7 @@ class InputReader:
     def _next_or_end(self) -> Any:
         if self._run.is_closed:
             # Its loop may be about to end, and would leave the question unheard.
-            raise StopRequested("the job has ended without this thread, which asked for input")
+            raise StopRequested(UNHEARD)
 
         return anyio.from_thread.run(self._ask, token=self._token)
 
@@ -287,4 +374,4 @@ class InputReader:
             except StopAsyncIteration:
                 return _END
 
-        raise StopRequested("the job was asked to stop while it waited for input")
+        raise StopRequested(STOPPED)

@@ -240,9 +240,9 @@ class AsyncioLoop(Loop):
     def time(self) -> float:
         return float(self._loop.time())
 
-    def spawn(self, fn: AsyncFn, name: str) -> None:
+    def spawn(self, fn: AsyncFn, name: str, own: Own = None) -> None:
         self._live += 1
-        self._outside(self._create, fn, name)
+        self._outside(self._create, fn, name, self._context if own is None else own)
 
     def _outside(self, create: Callable[[*Ts], object], *args: *Ts) -> None:
         if self._loop.get_task_factory() is None:
@@ -252,8 +252,8 @@ class AsyncioLoop(Loop):
             # `start`, and a chain of jobs that start jobs would end in a RecursionError.
             self._loop.call_soon(create, *args)
 
-    def _create(self, fn: AsyncFn, name: str) -> None:
-        task = self._loop.create_task(self._begun(fn), name=name, context=self._context)
+    def _create(self, fn: AsyncFn, name: str, context: Context) -> None:
+        task = self._loop.create_task(self._begun(fn), name=name, context=context)
         self._tasks.add(task)  # asyncio itself holds its tasks by weak references only
         task.add_done_callback(self._ended)
 
@@ -348,9 +348,10 @@ class TrioLoop(Loop):
     def time(self) -> float:
         return float(self._trio.current_time())
 
-    def spawn(self, fn: AsyncFn, name: str) -> None:
+    def spawn(self, fn: AsyncFn, name: str, own: Own = None) -> None:
         self._live += 1
-        self._nursery.start_soon(self._counted, fn, name=name)
+        start = partial(self._nursery.start_soon, self._counted, fn, name=name)
+        start() if own is None else own.run(start)
 
     async def _counted(self, fn: AsyncFn) -> None:
         try:

@@ -270,6 +270,11 @@ class JobRun(Writer):
         finally:
             self.unblock(None)
 
+    def put_back_input(self, value: Any, error: BaseException | None) -> None:
+        """Let the next reader have what another one was given and could not take."""
+        if self._input is not None:
+            self._input.put_back(value, error)
+
     @contextmanager
     def stopping(self, callback: Callable[[], object]) -> Generator[None]:
         """Call *callback* if the job is told to end while the block runs, or was already."""

@@ -10,6 +10,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 import anyio
@@ -52,8 +53,11 @@ class Timers(ABC):
         """Return the loop's clock in seconds; `anyio.current_time` of this loop."""
 
     @abstractmethod
-    def spawn(self, fn: AsyncFn, name: str) -> None:
-        """Start a task. It must not raise, and must end when its owner asks it to."""
+    def spawn(self, fn: AsyncFn, name: str, own: Context | None = None) -> None:
+        """Start a task, in the context *own* if that is given, else in that of the loop's owner.
+
+        It must not raise, and must end when its owner asks it to.
+        """
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
         """Run *callback* once the clock reads *when*; one task serves all timers."""

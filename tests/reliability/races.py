@@ -6,7 +6,7 @@ They are played with nothing injected; the seed of the event loop decides who go
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -257,6 +257,87 @@ async def waits_against_cancelled_waits(stage: Stage, jobs: Jobs) -> None:
 
     await together(impatient, partial(ajobs.wait_all, started), partial(ajobs.wait_any, started))
     stage.check(all(job.is_finished for job in started), "a wait for all came too early")
+
+
+@race()
+async def two_waits_for_what_is_pending(stage: Stage, jobs: Jobs) -> None:
+    """Both go on to the last, though a third one goes away."""
+    started = [jobs.start(steps, count % 3) for count in range(5)]
+    first = (await ajobs.wait_any(started, timeout=0)).pending
+
+    async def go_on() -> None:
+        pending: Sequence[ajobs.Job[Any]] = first
+        while pending:
+            pending = (await ajobs.wait_any(pending)).pending
+
+    async def impatient() -> None:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(later, 1, _cancel(scope)))
+                await go_on()
+
+    await together(go_on, impatient, go_on)
+    stage.check(all(job.is_finished for job in started), "a wait came to its end too early")
+
+
+@race()
+async def two_takers_of_what_ends(stage: Stage, jobs: Jobs) -> None:
+    """Each job goes to one of them."""
+    started = [jobs.start(steps, count % 3) for count in range(5)]
+    each = ajobs.as_completed(started)
+    got: list[int] = []
+
+    async def take() -> None:
+        async for job in each:
+            got.append(job.id)
+            await checkpoint()
+
+    await together(take, take)
+    stage.check(sorted(got) == [job.id for job in started], f"got {got}")
+
+
+@race()
+async def two_takers_of_what_a_session_tells(stage: Stage, _: Jobs) -> None:
+    """Each record goes to one of them."""
+    taken: list[int] = []
+
+    async def take(follower: AsyncIterator[tuple[object, Any]]) -> None:
+        async for _, told in follower:
+            if isinstance(told, ajobs.Record):
+                taken.append(told.value)
+                await checkpoint()
+
+    async with anyio.create_task_group() as tasks, ajobs.Session() as jobs:
+        follower = jobs.follow()
+        tasks.start_soon(take, follower)
+        tasks.start_soon(take, follower)
+        jobs.start(numbers, 3)
+        jobs.start(numbers, 3)
+
+    stage.check(sorted(taken) == [0, 0, 1, 1, 2, 2], f"took {taken}")
+
+
+@race()
+async def input_against_readers_that_go(stage: Stage, jobs: Jobs) -> None:
+    """What was pulled for one that goes away is read by another."""
+    got: list[int] = []
+
+    async def read() -> None:
+        async for item in ajobs.job_input():
+            got.append(item)  # noqa: PERF401  # the readers share the list
+
+    async def impatient() -> None:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(later, 1, _cancel(scope)))
+                await read()
+
+    async def work() -> None:
+        await together(impatient, read, impatient)
+        await read()  # an item may have been on its way to one that went last
+
+    await jobs.start(work, input=numbers(5))
+    stage.check(sorted(got) == list(range(5)), f"read {got}")
 
 
 def _cancel(scope: anyio.CancelScope) -> Callable[[], Awaitable[None]]:
