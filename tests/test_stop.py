@@ -562,6 +562,30 @@ async def test_stuck_job_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "'deaf'" in caplog.messages[0]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_cancellation_while_a_thread_is_left_behind_is_not_lost() -> None:
+    """One by asyncio itself, which no shield holds off, is raised once the thread is left."""
+
+    async def block() -> None:
+        async with ajobs.Session(stop_grace=0.01) as jobs:
+            started.append(jobs.start(deaf, runner="thread"))
+            await in_thread(deaf.begun)
+            raise Error("the block's own")
+
+    started: list[ajobs.Job[None]] = []
+    with Deaf() as deaf:
+        task = asyncio.create_task(block())
+        while not started or started[0].state != JobState.STOPPING:
+            await checkpoint()
+
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+
+    assert isinstance(caught.value.__context__, Error)
+    assert await started[0].wait()
+
+
 async def test_timed_out_thread_is_stuck_too() -> None:
     """C1: past its time limit a deaf thread is Stopping, and Failed once it ends."""
     with Deaf() as deaf:

@@ -704,6 +704,25 @@ async def test_session_follower_lets_others_run() -> None:
         group.cancel_scope.cancel()
 
 
+async def test_thread_wakes_its_reader_each_time() -> None:
+    """Each record that a thread writes gets to a reader that waits, while the thread goes on."""
+    more = [threading.Event() for _ in range(3)]
+
+    def work() -> None:
+        for number, event in enumerate(more):
+            ajobs.write_output(number)
+            event.wait(10)
+
+    async with ajobs.Session() as jobs:
+        job = jobs.start(work)
+        seen = []
+        async for record in job.follow():
+            seen.append((record.value, job.is_finished))
+            more[len(seen) - 1].set()
+
+        assert [(0, False), (1, False), (2, False)] == seen
+
+
 async def test_tasks_share_a_session_follower() -> None:
     """Each record goes to one of them, and each of them comes to the end."""
     gate = Gate()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,12 @@ def write_values(*values: Any) -> None:
     """Write output."""
     for value in values:
         ajobs.write_output(value)
+
+
+def write_debug(*values: Any) -> None:
+    """Write debug records."""
+    for value in values:
+        ajobs.write_debug(value)
 
 
 def write_and_change() -> None:
@@ -254,6 +262,45 @@ def die(number: int) -> None:
     print("about to die", file=sys.stderr)
     os.kill(os.getpid(), number)
     time.sleep(60)
+
+
+async def leave_an_item_unread(code: int, marker: Path) -> str:
+    """Ask for an item, and leave without a word once it has come, unread; the second time stay."""
+    import anyio.lowlevel
+
+    if not make(marker):
+        return "it ran twice"
+
+    async with anyio.create_task_group() as asking:
+        while not select.select(sockets(), [], [], 1)[0]:
+            asking.start_soon(anext, ajobs.job_input())
+            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()
+
+        os._exit(code)
+
+    raise AssertionError("it goes on")
+
+
+def make(marker: Path) -> bool:
+    """Make *marker*, unless it is there; return whether it was not."""
+    try:
+        marker.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+
+    return True
+
+
+def sockets() -> list[int]:
+    """Return the open sockets of this process."""
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            if str(link.readlink()).startswith("socket:"):
+                found.append(int(link.name))
+
+    return found
 
 
 def leave(code: int) -> None:

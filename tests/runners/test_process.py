@@ -212,6 +212,16 @@ class TestStreams:
 
         assert await jobs.start(far.write_values, *values, runner=runner).receive() == values
 
+    async def test_a_batch_without_errors_sets_no_had_errors(
+        self, jobs: ajobs.Session, runner: ProcessRunner
+    ) -> None:
+        """Only errors do."""
+        job = jobs.start(far.write_debug, *range(10), runner=runner)
+        await job
+
+        assert texts(job, "debug") == list(range(10))
+        assert not job.had_errors
+
     async def test_D12_what_is_printed_arrives(
         self, jobs: ajobs.Session, runner: ProcessRunner
     ) -> None:
@@ -347,6 +357,17 @@ class TestInput:
 
         assert await jobs.start(far.collect, runner=runner, input=items) == items
         assert await jobs.start(far.async_collect, runner=runner, input=items) == items
+
+    async def test_a_job_that_dies_with_an_item_unread_runs_once(
+        self, jobs: ajobs.Session, runner: ProcessRunner, tmp_path: Path
+    ) -> None:
+        """What its worker has not read must not look as if the job had not begun."""
+        marker = tmp_path / "marker"
+        job = jobs.start(far.leave_an_item_unread, 7, marker, runner=runner, input=range(1000))
+        with pytest.raises(WorkerDied) as died:
+            await job
+
+        assert died.value.returncode == 7
 
     async def test_a_job_without_input_reads_nothing(
         self, jobs: ajobs.Session, runner: ProcessRunner
