@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 
 import ajobs
 from ajobs._errors import PayloadError, RemoteError, WorkerDied
+from ajobs._loop import current_loop
+from ajobs._payload import pack
 from ajobs.runners.interpreter import InterpreterRunner
 from ajobs.runners.process import ProcessRunner
 from tests.runners import far, odd
@@ -394,3 +402,41 @@ class TestSizes:
         assert type(await jobs.start(odd.unshowable, runner=runner)) is odd.Repr
         with pytest.raises(PayloadError):
             jobs.start(far.write_values, odd.Repr(), threading.Lock(), runner=runner)
+
+
+async def copy_context() -> None:
+    """Copy the context for another loop."""
+    current_loop().copy_context()
+
+
+@pytest.mark.parametrize(
+    ("name", "last_line", "use"),
+    [
+        ("cloudpickle", "list_registry_pickle_by_value = dict", partial(pack, [1])),
+        (
+            "sniffio",
+            "current_async_library_cvar = __import__('contextvars').ContextVar('library')",
+            partial(anyio.run, copy_context),
+        ),
+    ],
+)
+def test_a_library_that_another_thread_is_loading(
+    name: str, last_line: str, use: Callable[[], object], tmp_path: Path, monkeypatch: Any
+) -> None:
+    """It is in `sys.modules` already and has nothing in it yet: it is waited for."""
+    begun, go = threading.Event(), threading.Event()
+    gate = SimpleNamespace(begun=begun, go=go)
+    monkeypatch.setitem(sys.modules, "gate_of_an_import", gate)
+    monkeypatch.setitem(sys.modules, name, None)  # so that it is as before afterwards
+    del sys.modules[name]
+    monkeypatch.syspath_prepend(tmp_path)
+    lines = ["from gate_of_an_import import *", "begun.set()", "go.wait(20)", last_line]
+    Path(tmp_path, f"{name}.py").write_text("\n".join(lines))
+    with ThreadPoolExecutor(2) as threads:
+        loads = threads.submit(importlib.import_module, name)
+        assert begun.wait(20)
+        used = threads.submit(use)
+        wait([used], timeout=0.1)  # it would fail by now, where it does not wait
+        go.set()
+        used.result()
+        loads.result()

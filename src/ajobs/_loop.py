@@ -131,8 +131,9 @@ class Loop(Timers):
         """Copy the caller's context, in any thread, for code that is to run on this loop."""
         context = copy_context()
         # anyio loads it where it is installed. What it says of the caller's loop is not so here.
-        sniffio = sys.modules.get("sniffio")
-        if sniffio is not None:
+        if sys.modules.get("sniffio") is not None:
+            import sniffio  # another thread may be in the midst of loading it: this waits
+
             library = "trio" if self.is_trio else "asyncio"
             context.run(sniffio.current_async_library_cvar.set, library)
 

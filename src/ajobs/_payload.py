@@ -168,8 +168,13 @@ def unpack_in_job(data: bytes | bytearray | memoryview, buffers: Sequence[Memory
 
 
 def _has_modules_by_value() -> bool:
-    cloudpickle = sys.modules.get("cloudpickle")
-    return cloudpickle is not None and bool(cloudpickle.list_registry_pickle_by_value())
+    if sys.modules.get("cloudpickle") is None:
+        return False
+
+    # Another thread may be in the midst of loading it: an import waits for that.
+    import cloudpickle
+
+    return bool(cloudpickle.list_registry_pickle_by_value())
 
 
 def said(exc: BaseException) -> str:
