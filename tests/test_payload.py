@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
@@ -158,9 +159,14 @@ async def test_D7_record_when_it_is_loaded(anyio_backend: str, kind: str, act: s
 
     def write() -> None:
         ajobs.write_output(odd.ActsWhenLoaded(act))
+        while not ajobs.stop_requested():
+            time.sleep(0.01)
 
     async with made(kind) as runner, ajobs.Session(failures="keep") as jobs:
-        assert isinstance(await reason(jobs.start(write, runner=runner)), PayloadError)
+        await jobs.start(far.add, 1, 1, runner=runner)  # the next one needs no task at first
+        job = jobs.start(write, runner=runner)
+        assert await job.wait(timeout=20)
+        assert isinstance(job.reason, PayloadError)
         assert await jobs.start(far.add, 1, 1, runner=runner) == 2
 
 
