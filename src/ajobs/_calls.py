@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
@@ -10,7 +9,7 @@ from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
-from ._checks import kind_of
+from ._checks import current_directory, kind_of
 from ._culprit import describe_failure
 from ._errors import PayloadError
 from ._payload import NotPicklable, Packed, pack, pack_flat
@@ -71,6 +70,7 @@ def packed_spec(spec: JobSpec, cwd: str | None, variables: Variables) -> JobSpec
 
     Raises:
         PayloadError: The function or an argument cannot be sent; it is named.
+        FileNotFoundError: The current directory has been removed, and *cwd* is not given.
     """
     fn = spec.fn
     try:
@@ -78,8 +78,8 @@ def packed_spec(spec: JobSpec, cwd: str | None, variables: Variables) -> JobSpec
     except NotPicklable as exc:
         raise PayloadError(describe_failure(fn, spec.args, exc)) from exc.__cause__
 
-    cwd = cwd or os.getcwd()  # noqa: PTH109  # a path object costs as much as the rest
-    return JobSpec(fn, (Call(packed, cwd, _is_async(fn)),), spec.options, spec.command)
+    call = Call(packed, cwd or current_directory(), _is_async(fn))
+    return JobSpec(fn, (call,), spec.options, spec.command)
 
 
 def packed_initializer(

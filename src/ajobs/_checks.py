@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
@@ -208,3 +209,16 @@ def command_of(fn: Callable[..., object]) -> str:
     name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
     module = getattr(fn, "__module__", None)
     return name if module in (None, "__main__", "builtins") else f"{module}.{name}"
+
+
+def current_directory() -> str:
+    """Return where this program is now, as text: a path object costs as much as all else.
+
+    Raises:
+        FileNotFoundError: The directory has been removed.
+    """
+    try:
+        return os.getcwd()  # noqa: PTH109  # see above
+    except FileNotFoundError as exc:
+        text = "the current directory of this program has been removed: change it, or give cwd"
+        raise FileNotFoundError(exc.errno, text) from None

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack
 from contextvars import Context, copy_context
 from functools import partial
+from importlib import import_module
 from types import FunctionType, coroutine
 from typing import Any, ClassVar, TypeAlias, TypeVarTuple
 
@@ -132,8 +133,7 @@ class Loop(Timers):
         context = copy_context()
         # anyio loads it where it is installed. What it says of the caller's loop is not so here.
         if sys.modules.get("sniffio") is not None:
-            import sniffio  # another thread may be in the midst of loading it: this waits
-
+            sniffio = import_module("sniffio")  # waits if another thread is just loading it
             library = "trio" if self.is_trio else "asyncio"
             context.run(sniffio.current_async_library_cvar.set, library)
 

@@ -7,8 +7,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from signal import SIGTERM
 
@@ -32,11 +32,21 @@ from ._worker.boot import command_line
 EXIT_SECONDS = 1.0
 
 
+def _search_path() -> Iterator[str]:
+    for entry in sys.path:
+        if entry:
+            yield entry
+        else:
+            # The current directory, which is another one over there; it may have been removed.
+            with suppress(FileNotFoundError):
+                yield os.getcwd()  # noqa: PTH109  # as text
+
+
 def setup_frame(initializer: bytes | None = None) -> bytes:
     """Return the body of the first frame of a worker of this program."""
-    # An empty entry means the current directory, which is another one over there.
-    path = [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109
-    return dumps({"path": path, "depth": boot.depth + 1, "initializer": initializer}, 5)
+    return dumps(
+        {"path": list(_search_path()), "depth": boot.depth + 1, "initializer": initializer}, 5
+    )
 
 
 class WorkerProcess(Place):

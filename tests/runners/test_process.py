@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator
@@ -788,6 +789,29 @@ class TestLife:
         pool._pid = os.getpid()
 
         assert "forked" in str(job.reason)
+
+
+async def test_the_current_directory_has_been_removed(
+    anyio_backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call says so; with a directory of its own a runner needs no other."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    gone.rmdir()
+    async with ajobs.Session() as jobs:
+        with pytest.raises(FileNotFoundError, match="has been removed: change it"):
+            jobs.start(far.pid, runner="process")
+
+        with pytest.raises(FileNotFoundError, match="has been removed: change it"):
+            jobs.start_command(["pwd"])
+
+        assert await jobs.start_command(["pwd"], cwd=tmp_path).receive() == [str(tmp_path)]
+        async with ProcessRunner(1, cwd=tmp_path) as runner:
+            assert await jobs.start(far.directory, runner=runner) == str(tmp_path)
+
+    monkeypatch.undo()  # before the leak check, which might import something
 
 
 class TestNesting:

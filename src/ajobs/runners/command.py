@@ -15,7 +15,7 @@ from typing import Any, Self
 import anyio
 from anyio import CancelScope
 
-from .._checks import flag
+from .._checks import current_directory, flag
 from .._child import (
     Child,
     check_argv,
@@ -79,7 +79,7 @@ class Command:
             FileNotFoundError: *cwd* does not exist.
         """
         self.argv = check_argv(argv)
-        self.cwd = check_directory(cwd) or os.getcwd()  # noqa: PTH109  # as text
+        self.cwd = check_directory(cwd) or current_directory()
         self.env = check_environment(env)
         self.check = flag(check, "check")
         self.encoding = check_encoding(encoding)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .._calls import Call
-from .._checks import flag
+from .._checks import current_directory, flag
 from .._child import check_directory, check_environment
 from .._payload import pack
 from .._records import Stream
@@ -60,7 +60,7 @@ class Script:
             raise FileNotFoundError(2, "there is no such script", self.path)
 
         self.argv = list(argv)
-        self.cwd = check_directory(cwd) or os.getcwd()  # noqa: PTH109  # as above
+        self.cwd = check_directory(cwd) or current_directory()
         self.env = check_environment(env)
         self.check = flag(check, "check")
         self.__qualname__ = shlex.join([os.fspath(path), *argv])
