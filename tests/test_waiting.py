@@ -307,6 +307,22 @@ async def test_B4_as_completed_left_early_leaves_nothing() -> None:
         gate.open()
 
 
+async def test_as_completed_keeps_the_order_while_nobody_waits() -> None:
+    """After a wait that was given up, too, jobs come in the order of their ends."""
+    gates = [Gate() for _ in range(3)]
+    async with ajobs.Session() as jobs:
+        started = [jobs.start(gate.wait) for gate in gates]
+        each = as_completed(started)
+        with anyio.move_on_after(0.001):
+            await anext(each)
+
+        for number in (2, 0, 1):
+            gates[number].open()
+            await started[number]
+
+        assert [started[2], started[0], started[1]] == [job async for job in each]
+
+
 async def test_B13_as_completed_cancelled_goes_on() -> None:
     """A cancelled step loses no job."""
     gate = Gate()

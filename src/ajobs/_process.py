@@ -44,9 +44,8 @@ def _search_path() -> Iterator[str]:
 
 def setup_frame(initializer: bytes | None = None) -> bytes:
     """Return the body of the first frame of a worker of this program."""
-    return dumps(
-        {"path": list(_search_path()), "depth": boot.depth + 1, "initializer": initializer}, 5
-    )
+    path = list(_search_path())
+    return dumps({"path": path, "depth": boot.depth + 1, "initializer": initializer}, 5)
 
 
 class WorkerProcess(Place):

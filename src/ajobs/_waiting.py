@@ -224,10 +224,12 @@ class _Group(Generic[J]):
                 await self._bell.wait(limit)
         finally:
             self._waiting -= 1
-            if len(self.ended) == known and not self._waiting:
-                # It came to nothing, and maybe nobody waits again.
-                self._is_watching = False
-                _unwatch(self.jobs, self._bell)
+
+    def rest(self) -> None:
+        """Stop noting who ends until somebody waits again, unless somebody does now."""
+        if not self._waiting:
+            self._is_watching = False
+            _unwatch(self.jobs, self._bell)
 
     def in_order(self, jobs: list[J]) -> list[J]:
         """Return *jobs* in the order in which all of them were given."""
@@ -255,7 +257,13 @@ class Pending(Sequence[J]):
         if not self:
             return WaitResult([], self)
 
-        await group.wait(self._ended, limit)
+        try:
+            await group.wait(self._ended, limit)
+        finally:
+            # It came to nothing, and maybe nobody goes on; but one who polls does.
+            if limit > 0 and len(group.ended) == self._ended:
+                group.rest()
+
         done = group.ended[self._ended :]
         return WaitResult(group.in_order(done), Pending(group, len(group.ended)))
 
