@@ -306,6 +306,7 @@ CALM = settings(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)  # a quarter of a minute alone; a busy machine that measures coverage: one
 def test_random_walks(machine: type[Jobs]) -> None:
     """Many short walks, the same on each push."""
     run_state_machine_as_test(
