@@ -15,6 +15,7 @@ import trio
 from anyio.lowlevel import checkpoint
 
 import ajobs
+from ajobs._input import open_input
 from tests.support import collect, count_from, forever, give, nothing, take, write
 
 
@@ -374,6 +375,26 @@ async def test_cancelled_read_goes_to_the_reader_that_waits() -> None:
         await jobs.start(read, input=receive)
 
     assert [1, 2] == got
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_what_is_put_back_comes_before_the_end(is_async: bool) -> None:
+    """Of readers that give up at once one may have an item, another one the end after it."""
+    async with ajobs.Session() as jobs:
+        items = open_input(Source(3) if is_async else [3], jobs._loop)
+        items.put_back(2, None)
+        items.put_back(1, None)
+        items.put_back(None, StopAsyncIteration())
+        assert [1, 2] == [await items.next(), await items.next()]
+        items.put_back(None, LookupError())
+        items.put_back(2, None)
+        assert 2 == await items.next()
+        with pytest.raises(LookupError):
+            await items.next()
+
+        assert 3 == await items.next()
+        with pytest.raises(StopAsyncIteration):
+            await items.next()
 
 
 @pytest.mark.parametrize("is_early", [True, False])

@@ -80,7 +80,10 @@ class JobInput(ABC):
 
     def put_back(self, value: Any, error: BaseException | None) -> None:
         """Let the next reader have what another one was given and could not take."""
-        self._returned.appendleft((value, error))
+        if error is None:
+            self._returned.appendleft((value, None))
+        elif not isinstance(error, StopAsyncIteration):
+            self._returned.append((None, error))  # what ended the source came after its items
 
     @abstractmethod
     async def _pull_one(self) -> Any:
